@@ -1,0 +1,97 @@
+"""All parameters of a run: params.yaml as one frozen object."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from mineralseg.config.data import AlignSection, DataSection, LabelsSection, SplitSection
+from mineralseg.config.inference import EvalSection, InferenceSection
+from mineralseg.config.section import Section
+from mineralseg.config.training import ModelSection, TrainSection
+from mineralseg.errors import ConfigurationError
+
+
+class ProjectSection(Section):
+    """What the experiment is called and where its randomness starts."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the MLflow experiment and of the registered model."""
+    seed: int = Field(ge=0, lt=2**32)
+    """Seed of the split, the initial weights, the patches and their augmentation."""
+
+
+class Params(Section):
+    """The whole of params.yaml; its keys are these fields, both ways."""
+
+    project: ProjectSection
+    data: DataSection
+    align: AlignSection
+    labels: LabelsSection
+    split: SplitSection
+    model: ModelSection
+    train: TrainSection
+    eval: EvalSection
+    inference: InferenceSection
+
+    @classmethod
+    def parse(cls, values: object, *, source: str = "params.yaml") -> "Params":
+        """Return the parameters that plain `values` (as read from YAML) spell.
+
+        Raises:
+            ConfigurationError: lists every fault with its dotted key, and near names for unknown keys.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(values, default=str))
+        except ValidationError as error:
+            faults = [_sentence(fault) for fault in error.errors()]
+            raise ConfigurationError(
+                source, found=f"{len(faults)} fault(s):\n" + "\n".join(f"  - {line}" for line in faults)
+            ) from None
+
+    def replace(self, changes: Mapping[str, object]) -> "Params":
+        """Return a copy with dotted keys (`train.epochs`) changed, validated again as a whole."""
+        values = self.model_dump(mode="json")
+        for dotted, value in changes.items():
+            *parents, leaf = dotted.split(".")
+            section: Any = values
+            for name in parents:
+                section = section.get(name) if isinstance(section, dict) else None
+            if not isinstance(section, dict):
+                raise ConfigurationError(dotted, found="no such section", expected="a key of params.yaml")
+            section[leaf] = value
+        return Params.parse(values, source="the changed parameters")
+
+    def flat(self) -> dict[str, Any]:
+        """Return the values by dotted key, as a run logs them."""
+        return dict(_flatten(self.model_dump(mode="json"), ""))
+
+
+def _flatten(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(prefix, value)]
+    return [pair for key, child in value.items() for pair in _flatten(child, f"{prefix}.{key}".lstrip("."))]
+
+
+def _sentence(fault: Any) -> str:
+    """Return one line for one pydantic fault: dotted key, what is wrong, a near name."""
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location)
+    match fault["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(location[-1], sorted(_all_keys(Params)), n=1)
+            return f"{key}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+        case "missing":
+            return f"{key}: missing"
+        case _:
+            message = fault["msg"].removeprefix("Value error, ")
+            return f"{key}: {message} (found {fault['input']!r})"
+
+
+def _all_keys(section: type[Section]) -> set[str]:
+    """Return every field name below a section, for suggesting a near one."""
+    schema = section.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}

@@ -1,0 +1,71 @@
+"""Where an interrupted training goes on: two checkpoints, each with its hash."""
+
+import dataclasses
+import hashlib
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mineralseg.engine.fit import FitState
+from mineralseg.errors import DataFault, UntrustedArtefact
+from mineralseg.io.files import read_bytes, read_json, write_atomic, write_json
+
+_POINTER = "latest.json"
+_KEPT = 2
+_MAX_BYTES = 16 << 30
+
+
+def save_checkpoint(folder: Path, state: FitState, *, run_id: str) -> None:
+    """Write a checkpoint, then point to it; the one before stays as a reserve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save({name: getattr(state, name) for name in _FIELDS}, buffer)
+    data = buffer.getvalue()
+    name = f"epoch-{state.epoch:06d}.pt"
+    write_atomic(folder / name, data)
+    entry: dict[str, Any] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "epoch": state.epoch}
+    entries = [e for e in _entries(folder) if e["file"] != name]
+    kept = [entry, *entries][:_KEPT]
+    write_json(folder / _POINTER, {"run_id": run_id, "checkpoints": kept})
+    for old in folder.glob("epoch-*.pt"):
+        if old.name not in {e["file"] for e in kept}:
+            old.unlink()
+
+
+def load_checkpoint(folder: Path, *, warn: Callable[[str], None]) -> tuple[FitState, str] | None:
+    """Return the newest sound checkpoint and the run it belongs to, None where there is none.
+
+    Raises:
+        UntrustedArtefact: there are checkpoints and every one is damaged.
+    """
+    if not (folder / _POINTER).is_file():
+        return None
+    entries = _entries(folder)
+    for entry in entries:
+        path = folder / entry["file"]
+        try:
+            data = read_bytes(path, max_bytes=_MAX_BYTES)
+            if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                raise DataFault(path, found="another sha256 than recorded")
+            content = torch.load(io.BytesIO(data), weights_only=True)
+            return FitState(**content), str(read_json(folder / _POINTER)["run_id"])
+        except (DataFault, pickle.UnpicklingError, RuntimeError) as fault:
+            warn(f"checkpoint {path} is damaged, trying the one before ({fault})")
+    raise UntrustedArtefact(
+        folder,
+        found=f"{len(entries)} damaged checkpoint(s)",
+        expected="one sound checkpoint",
+        fix="delete the folder to train from the start",
+    )
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(FitState))
+
+
+def _entries(folder: Path) -> list[dict[str, Any]]:
+    path = folder / _POINTER
+    return list(read_json(path)["checkpoints"]) if path.is_file() else []

@@ -1,0 +1,193 @@
+"""The small text files a person edits: YAML, the legend, the table of samples."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from mineralseg.core.legend import IGNORE, Legend, Mineral
+from mineralseg.core.split import Part, SampleRow
+from mineralseg.errors import ConfigurationError, DataFault
+from mineralseg.io.files import read_text, write_atomic
+
+LEGEND_NAMES = ("legend.yaml", "classes.json", "legend.csv", "classes.csv")
+"""Where a legend is looked for, in this order."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML as a person means it: a key twice is an error, and `1e-3` is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands in line {seen[key]} and again in line {line}"
+                )
+            if isinstance(key, str):
+                seen[key] = line
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the plain values of a YAML file.
+
+    Raises:
+        ConfigurationError: missing, not YAML, a key twice, a tag that would run code, or nested too deep.
+    """
+    if not path.is_file():
+        raise ConfigurationError(path, found="no such file", fix="`mineralseg init` writes one")
+    try:
+        return yaml.load(read_text(path), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigurationError(path, found=f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def write_yaml(path: Path, value: object) -> None:
+    """Write plain values as YAML, keys in the order given."""
+    write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode())
+
+
+def find_legend(folder: Path) -> Path:
+    """Return the legend file of a folder: legend.yaml, classes.json, legend.csv or classes.csv."""
+    for name in LEGEND_NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataFault(
+        folder,
+        found="no legend",
+        expected=f"one of {', '.join(LEGEND_NAMES)}",
+        fix="list every class with its code, name and colour",
+    )
+
+
+def read_legend(path: Path) -> Legend:
+    """Return the legend in a YAML, JSON or CSV file.
+
+    YAML and JSON hold a list of classes, bare or under `classes`; CSV has a header. A class has `code`
+    (or `id`), `name`, `color` (or `colour`, `hex`) and, if known, `density_g_cm3`.
+    """
+    match path.suffix.lower():
+        case ".yaml" | ".yml":
+            content = read_yaml(path)
+        case ".json":
+            content = _parse_json(path)
+        case ".csv":
+            content = read_csv(path)
+        case _:
+            raise DataFault(
+                path, found=f"a {path.suffix} file", expected="legend.yaml, classes.json or a CSV"
+            )
+    if isinstance(content, dict):
+        ignore = content.get("ignore_id", IGNORE)
+        if ignore != IGNORE:
+            raise DataFault(path, found=f"ignore_id {ignore}", expected=f"{IGNORE}", fix="recode the masks")
+        content = content.get("classes")
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise DataFault(path, found="no list of classes", expected="rows with code, name and color")
+    return Legend.of(_mineral(path, number, row) for number, row in enumerate(content, 1))
+
+
+def write_legend(path: Path, legend: Legend) -> None:
+    """Write a legend as legend.yaml."""
+    write_yaml(path, {"classes": legend.to_rows()})
+
+
+def read_samples(path: Path) -> list[SampleRow]:
+    """Return the rows of samples.csv (columns sample, specimen, split, pixel_size_um), all faults at once."""
+    rows, faults = [], []
+    for line, row in enumerate(read_csv(path), 2):
+        try:
+            rows.append(_sample_row(row))
+        except ValueError as error:
+            faults.append(f"line {line}: {error}")
+    names = [row.sample for row in rows]
+    faults += [f"sample {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if faults or not rows:
+        raise ConfigurationError(path, found="; ".join(faults) or "no samples")
+    return rows
+
+
+def write_samples(path: Path, rows: Sequence[SampleRow]) -> None:
+    """Write samples.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["sample", "specimen", "split", "pixel_size_um"])
+    for row in rows:
+        writer.writerow([row.sample, row.specimen, row.part or "", row.pixel_size_um or ""])
+    write_atomic(path, text.getvalue().encode())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table with one header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue().encode())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV with a header, by column name in lower case; `;` and `,` both divide."""
+    if not path.is_file():
+        raise ConfigurationError(path, found="no such file", fix="`mineralseg init` writes one")
+    lines = read_text(path).lstrip("\ufeff").splitlines()
+    delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
+    reader = csv.DictReader(lines, delimiter=delimiter)
+    return [
+        {(key or "").strip().lower(): (value or "").strip() for key, value in row.items()} for row in reader
+    ]
+
+
+def _parse_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataFault(path, found=f"not valid JSON ({error})") from None
+
+
+def _mineral(path: Path, number: int, row: dict[str, Any]) -> Mineral:
+    values = {str(key).strip().lower(): value for key, value in row.items()}
+    code = values.get("code", values.get("id"))
+    color = values.get("color", values.get("colour", values.get("hex")))
+    density = values.get("density_g_cm3")
+    try:
+        return Mineral(
+            int(str(code)),
+            str(values["name"]).strip(),
+            str(color).strip().lower(),
+            None if density in (None, "") else float(str(density)),
+        )
+    except (KeyError, ValueError):
+        raise DataFault(
+            path,
+            found=f"class {number} is {row}",
+            expected="a whole number `code`, a `name` and a `color` like #78b4ff",
+        ) from None
+
+
+def _sample_row(row: dict[str, str]) -> SampleRow:
+    sample = row.get("sample", "")
+    if not re.fullmatch(r"[^\s/\\.][^/\\\n]{0,99}", sample):
+        raise ValueError(f"sample {sample!r} is not a folder name")
+    part = row.get("split", "") or None
+    if part is not None and part not in get_args(Part):
+        raise ValueError(f"split {part!r} of {sample} is not train, val or test")
+    size = row.get("pixel_size_um", "")
+    try:
+        pixel_size_um = float(size) if size else None
+    except ValueError:
+        raise ValueError(f"pixel_size_um {size!r} of {sample} is not a number") from None
+    return SampleRow(sample, row.get("specimen") or sample, part, pixel_size_um)  # type: ignore[arg-type]

@@ -1,0 +1,68 @@
+"""Which source code each stage runs, and its hash: results are only reused from the same code."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mineralseg.errors import ConfigurationError
+from mineralseg.io.files import read_bytes
+from mineralseg.io.tables import read_yaml, write_yaml
+
+_PACKAGE = Path(__file__).parent.parent
+_ARRAYS = ("errors.py", "core", "config", "io", "imaging")
+_NETWORK = (*_ARRAYS, "data", "models", "engine")
+
+STAGE_CODE: dict[str, tuple[str, ...]] = {
+    "ingest": (*_ARRAYS, "stages"),
+    "align": (*_ARRAYS, "stages"),
+    "label": (*_ARRAYS, "stages"),
+    "split": (*_ARRAYS, "stages"),
+    "train": (*_NETWORK, "tracking", "stages"),
+    "evaluate": (*_NETWORK, "petrography", "tracking", "stages"),
+    "package": (*_NETWORK, "stages"),
+}
+"""Files and packages below `mineralseg` that a stage imports; what dvc.yaml must watch."""
+
+_SUFFIXES = {".py", ".html"}
+_MAX_SOURCE_BYTES = 1 << 20
+
+
+def code_sha256(stage: str) -> str:
+    """Return one hash over the names and contents of all source files of a stage, as installed here."""
+    digest = hashlib.sha256()
+    for path in _sources(stage):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
+        digest.update(read_bytes(path, max_bytes=_MAX_SOURCE_BYTES) + b"\0")
+    return digest.hexdigest()
+
+
+def write_code_file(path: Path) -> None:
+    """Record the hashes of all stages, which dvc.yaml of a workspace outside the repository watches."""
+    write_yaml(path, {stage: code_sha256(stage) for stage in STAGE_CODE})
+
+
+def check_code_file(path: Path) -> None:
+    """Make sure that the recorded code is the installed one; a workspace without a record passes.
+
+    Raises:
+        ConfigurationError: mineralseg was changed since the workspace was made or last refreshed.
+    """
+    if not path.is_file():
+        return
+    recorded = read_yaml(path)
+    changed = [stage for stage in STAGE_CODE if recorded.get(stage) != code_sha256(stage)]
+    if changed:
+        raise ConfigurationError(
+            path,
+            found=f"another version of mineralseg (stages {', '.join(changed)})",
+            expected="the installed one",
+            fix="`mineralseg init . --refresh-code` accepts it; those stages then run again",
+        )
+
+
+def _sources(stage: str) -> Iterator[Path]:
+    for name in STAGE_CODE[stage]:
+        place = _PACKAGE / name
+        yield from (
+            [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix in _SUFFIXES)
+        )

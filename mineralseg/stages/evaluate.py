@@ -1,0 +1,154 @@
+"""Evaluate: score a model on samples that it has not seen, and show where it is wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mineralseg.config.params import Params
+from mineralseg.core.legend import Legend
+from mineralseg.core.progress import Progress
+from mineralseg.core.split import Part
+from mineralseg.engine.device import make_deterministic
+from mineralseg.errors import ConfigurationError, DataFault, DataFaults, MineralsegError, UntrustedArtefact
+from mineralseg.imaging.figures import confusion_figure
+from mineralseg.imaging.render import colorize, error_map, overlay
+from mineralseg.io.files import write_atomic, write_json
+from mineralseg.io.raster import read_mask
+from mineralseg.io.raster_writer import write_png
+from mineralseg.io.samples import SampleFolder, find_samples
+from mineralseg.io.tables import find_legend, read_legend, write_csv
+from mineralseg.models.bundle import Bundle, Scores, load_bundle
+from mineralseg.stages.evaluation_page import SampleFigures, render_page
+from mineralseg.stages.manifest import read_manifest, read_split
+from mineralseg.stages.runs import RunBook
+from mineralseg.stages.scoring import (
+    LabelledSample,
+    Predictor,
+    SampleScore,
+    pooled,
+    score_samples,
+    summarise,
+)
+from mineralseg.stages.training_data import part_samples
+from mineralseg.stages.workspace import Workspace
+from mineralseg.tracking.tracker import Tracker
+
+
+def evaluate_model(
+    params: Params, workspace: Workspace, *, runs: RunBook, progress: Progress
+) -> dict[str, Any]:
+    """Score model/ on part `test`; write report, page and pictures, and add them to the training's run."""
+    make_deterministic(threads=params.train.threads)
+    bundle = load_bundle(workspace.model)
+    predictor = Predictor(bundle)
+    scores = score_samples(predictor, workspace_samples(params, workspace, "test"), progress=progress)
+    summary = summarise(scores, predictor.legend)
+    report = summary.model_dump(mode="json")
+    write_json(workspace.report("evaluate"), report)
+    write_evaluation(workspace.evaluation, scores, bundle, overlays=params.eval.overlays)
+    log_evaluation(runs.find(bundle.spec.training["fingerprint"]), summary, workspace.evaluation)
+    return report
+
+
+def evaluate_bundle(bundle: Bundle, samples: Sequence[LabelledSample], *, progress: Progress) -> Scores:
+    """Return the pooled scores of a bundle on labelled samples."""
+    if not samples:
+        raise ConfigurationError("evaluate", found="no sample", expected="at least one labelled sample")
+    predictor = Predictor(bundle)
+    return summarise(score_samples(predictor, samples, progress=progress), predictor.legend)
+
+
+def workspace_samples(params: Params, workspace: Workspace, part: Part) -> list[LabelledSample]:
+    """Return the aligned, labelled samples of one part of a workspace."""
+    slides, split = read_manifest(workspace.manifest), read_split(workspace.splits)
+    return [
+        LabelledSample(files.slide.sample, files.views, files.labels)
+        for files in part_samples(workspace, slides, split, part, params.data)
+    ]
+
+
+def folder_samples(root: Path, bundle: Bundle) -> list[LabelledSample]:
+    """Return the labelled samples of a folder in the guide's layout, whose legend must be the bundle's.
+
+    Raises:
+        UntrustedArtefact: the bundle's classes are not those of the folder.
+        DataFaults: samples without exactly one mask, or with a view twice.
+    """
+    legend = read_legend(find_legend(root))
+    theirs = bundle.spec.legend
+    if [(m.code, m.name) for m in legend.minerals] != [(m.code, m.name) for m in theirs.minerals]:
+        raise UntrustedArtefact(
+            "model",
+            found=f"classes {_listed(theirs)}",
+            expected=f"{_listed(legend)} as in {root}",
+            fix="evaluate on data with the model's classes",
+        )
+    samples, faults = [], list[MineralsegError]()
+    for folder in find_samples(root):
+        twice = [str(name) for name, paths in folder.views.items() if len(paths) > 1]
+        if len(folder.labels) != 1 or twice:
+            found = f"{', '.join(twice)} twice" if twice else f"{len(folder.labels)} masks"
+            faults.append(
+                DataFault(f"sample {folder.name}", found=found, expected="one file a view, one mask")
+            )
+        else:
+            samples.append(_labelled(folder, legend))
+    if faults:
+        raise DataFaults(faults)
+    return samples
+
+
+def write_evaluation(folder: Path, scores: Sequence[SampleScore], bundle: Bundle, *, overlays: int) -> None:
+    """Write index.html, the confusion matrix (PNG, CSV) and pictures of the worst samples into `folder`."""
+    legend = bundle.spec.legend
+    total = pooled(scores, classes=len(legend))
+    write_atomic(folder / "confusion.png", confusion_figure(total, legend))
+    write_csv(
+        folder / "confusion.csv",
+        ["truth \\ predicted", *legend.names],
+        [[name, *row] for name, row in zip(legend.names, total.counts.tolist(), strict=True)],
+    )
+    worst_first = sorted(scores, key=lambda each: (each.confusion.mean_iou(), each.name))
+    figures = []
+    for each in worst_first[:overlays]:
+        pictures = {
+            "image": np.broadcast_to(each.image_HWC, (*each.truth_HW.shape, 3)),
+            "truth": colorize(each.truth_HW, legend),
+            "prediction": colorize(each.predicted_HW, legend),
+            "overlay": overlay(each.image_HWC, each.predicted_HW, legend),
+            "errors": error_map(each.image_HWC, each.truth_HW, each.predicted_HW),
+        }
+        names = {kind: f"{each.name}_{kind}.png" for kind in pictures}
+        for kind, picture in pictures.items():
+            write_png(folder / names[kind], np.ascontiguousarray(picture))
+        figures.append(SampleFigures(each.name, each.confusion, names))
+    write_atomic(folder / "index.html", render_page(bundle.spec, scores, figures).encode())
+
+
+def log_evaluation(tracker: Tracker, summary: Scores, folder: Path) -> None:
+    """Add scores, confusion matrix and pictures to a run."""
+    named = {"pixel_accuracy": summary.pixel_accuracy, "mean_iou": summary.mean_iou}
+    named |= {f"iou/{name}": value for name, value in summary.iou.items()}
+    tracker.log_metrics({f"test/{k}": v for k, v in named.items() if v is not None}, step=0)
+    for path in sorted(folder.iterdir()):
+        kind = path.stem.rpartition("_")[2]
+        if path.suffix == ".png" and kind in ("overlay", "errors"):
+            tracker.log_artifact(path, folder=f"evaluation/{kind}")
+        elif path.stem in ("confusion", "index"):
+            tracker.log_artifact(path, folder="evaluation")
+
+
+def _labelled(folder: SampleFolder, legend: Legend) -> LabelledSample:
+    def read_labels() -> NDArray[np.uint8]:
+        return legend.decode(read_mask(folder.labels[0]))
+
+    return LabelledSample(
+        folder.name, {str(name): paths[0] for name, paths in folder.views.items()}, read_labels
+    )
+
+
+def _listed(legend: Legend) -> str:
+    return ", ".join(f"{mineral.code} {mineral.name}" for mineral in legend.minerals)

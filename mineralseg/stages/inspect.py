@@ -1,0 +1,176 @@
+"""Everything that can be wrong with a data set, found before any work: one pass, all faults."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mineralseg.core.geometry import PixelSize
+from mineralseg.core.legend import Legend
+from mineralseg.core.slide import Illumination, ImageFile, Slide
+from mineralseg.core.split import SampleRow
+from mineralseg.errors import DataFault, MineralsegError
+from mineralseg.io.files import sha256_file
+from mineralseg.io.raster import probe, read_mask
+from mineralseg.io.samples import SampleFolder
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The sound samples, and the faults of the others."""
+
+    slides: tuple[Slide, ...]
+    faults: tuple[MineralsegError, ...]
+
+
+def compare_names(found: Iterable[str], listed: Iterable[str], *, table: str) -> Iterator[MineralsegError]:
+    """Yield a fault for every sample that is only on disk or only in the table, near misses by case named."""
+    on_disk, in_table = set(found), set(listed)
+    by_folded = {name.casefold(): name for name in on_disk - in_table}
+    for name in sorted(in_table - on_disk):
+        twin = by_folded.pop(name.casefold(), None)
+        if twin is None:
+            yield DataFault(
+                f"sample {name}",
+                found=f"listed in {table}, but no such folder",
+                expected=f"a folder {name}/ with image/ and label/",
+                fix="add it or remove the row",
+            )
+        else:
+            yield DataFault(
+                f"sample {name}",
+                found=f"the folder is called {twin}",
+                expected=f"the same letters in {table} and on disk",
+                fix="rename one; names are case-sensitive",
+            )
+    for name in sorted(by_folded.values()):
+        yield DataFault(
+            f"sample {name}",
+            found=f"on disk, but not in {table}",
+            expected="a row of its own",
+            fix=f"add it to {table} with its specimen",
+        )
+
+
+def inspect_samples(
+    folders: Sequence[SampleFolder],
+    rows: Sequence[SampleRow],
+    *,
+    wanted: Sequence[str],
+    root: Path,
+    inspect_one: Callable[[SampleFolder, SampleRow], Slide],
+) -> Inspection:
+    """Return the slides that are sound and every fault of the rest.
+
+    Args:
+        folders: what lies on disk.
+        rows: what samples.csv lists.
+        wanted: illuminations that every sample must have.
+        root: of the raw data, for messages.
+        inspect_one: reads one sample that is complete by name (see `inspect_slide`).
+    """
+    faults: list[MineralsegError] = list(
+        compare_names((folder.name for folder in folders), (row.sample for row in rows), table="samples.csv")
+    )
+    by_sample = {row.sample: row for row in rows}
+    slides: list[Slide] = []
+    for folder in folders:
+        row = by_sample.get(folder.name, SampleRow(folder.name, folder.name))
+        missing = list(_faults_of_names(folder, wanted, root))
+        faults += missing
+        if not missing:
+            try:
+                slides.append(inspect_one(folder, row))
+            except MineralsegError as fault:
+                faults.append(fault)
+    faults += _faults_of_bands(slides)
+    return Inspection(tuple(slides), tuple(faults))
+
+
+def inspect_slide(
+    folder: SampleFolder, row: SampleRow, *, legend: Legend, wanted: Sequence[str], root: Path
+) -> Slide:
+    """Return the slide of one complete folder after reading its headers, its whole mask and all hashes.
+
+    Raises:
+        DataFault: a file is unreadable, sizes differ, or the mask holds codes that the legend lacks.
+    """
+    views = {}
+    sizes = []
+    for name in wanted:
+        path = folder.views[Illumination.parse(name)][0]
+        info = probe(path)
+        sizes.append(info.pixel_size)
+        views[name] = ImageFile(
+            path.relative_to(root).as_posix(), sha256_file(path), info.height, info.width, info.bands
+        )
+    mask_path = folder.labels[0]
+    mask = read_mask(mask_path)
+    label = ImageFile(
+        mask_path.relative_to(root).as_posix(), sha256_file(mask_path), mask.shape[0], mask.shape[1], 1
+    )
+    slide = Slide(folder.name, row.specimen, views, label, _pixel_size(row, sizes))
+    try:
+        legend.decode(mask)
+    except DataFault as fault:
+        raise DataFault(mask_path, found=fault.found, expected=fault.expected, fix=fault.fix) from None
+    return slide
+
+
+def counts_of(indices_HW: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", classes: int) -> list[int]:
+    """Return pixels by class index."""
+    return [int(count) for count in np.bincount(indices_HW.ravel(), minlength=256)[:classes]]
+
+
+def _faults_of_names(folder: SampleFolder, wanted: Sequence[str], root: Path) -> Iterator[MineralsegError]:
+    """Yield what the names in one folder leave out or say twice."""
+    for path in folder.unnamed:
+        yield DataFault(
+            path.relative_to(root),
+            found="a name without an illumination",
+            expected="<anything>_PPL, _XPL40, _RL or _BSE before the suffix",
+            fix="rename it",
+        )
+    for illumination, paths in folder.views.items():
+        if len(paths) > 1:
+            yield DataFault(
+                f"sample {folder.name}",
+                found=f"{illumination} is there {len(paths)} times "
+                f"({', '.join(path.name for path in paths)})",
+                expected="one file a view",
+            )
+    have = {str(illumination) for illumination in folder.views}
+    for name in wanted:
+        if name not in have:
+            yield DataFault(
+                f"sample {folder.name}",
+                found=f"view {name} is missing",
+                expected=f"{', '.join(wanted)} (data.illuminations)",
+                fix=f"add it to {folder.name}/image/; there is {', '.join(sorted(have)) or 'nothing'}",
+            )
+    if len(folder.labels) != 1:
+        found = "no mask" if not folder.labels else f"{len(folder.labels)} masks"
+        yield DataFault(f"sample {folder.name}", found=f"{found} in label/", expected="one mask")
+
+
+def _faults_of_bands(slides: Sequence[Slide]) -> Iterator[MineralsegError]:
+    """Yield a fault where a view has another number of bands than in the first sample."""
+    for slide in slides[1:]:
+        for name, image in slide.views.items():
+            usual = slides[0].views[name].bands
+            if image.bands != usual:
+                yield DataFault(
+                    f"sample {slide.sample}",
+                    found=f"{name} has {image.bands} band(s)",
+                    expected=f"{usual} as in sample {slides[0].sample}",
+                    fix="export all samples alike, in colour or in grey",
+                )
+
+
+def _pixel_size(row: SampleRow, from_files: Sequence[PixelSize]) -> PixelSize:
+    """Return what a person declared, else what the files agree on, else unknown."""
+    if row.pixel_size_um is not None:
+        return PixelSize.declared(row.pixel_size_um)
+    stated = {size for size in from_files if size.um is not None}
+    return stated.pop() if len(stated) == 1 else PixelSize.unknown()

@@ -1,0 +1,48 @@
+"""Split: deal the samples into training, validation and test, specimen by specimen."""
+
+from typing import Any
+
+import numpy as np
+
+from mineralseg.config.data import SplitByFraction, SplitByManifest, SplitBySample
+from mineralseg.config.params import Params
+from mineralseg.core.progress import Progress
+from mineralseg.core.split import (
+    PARTS,
+    SampleRow,
+    Split,
+    split_by_fraction,
+    split_by_manifest,
+    split_by_sample,
+)
+from mineralseg.io.files import write_json
+from mineralseg.io.tables import read_samples
+from mineralseg.stages.manifest import read_manifest, write_split
+from mineralseg.stages.workspace import Workspace
+
+
+def split_samples(params: Params, workspace: Workspace, *, progress: Progress) -> dict[str, Any]:
+    """Write data/splits.json and return the stage's report.
+
+    Raises:
+        ConfigurationError: a part is empty, or a specimen would lie in two parts.
+    """
+    present = {slide.sample for slide in read_manifest(workspace.manifest)}
+    rows = [row for row in read_samples(workspace.samples_file) if row.sample in present]
+    split = deal(params, rows)
+    write_split(workspace.splits, split)
+    report: dict[str, Any] = {part: len(split.samples(part)) for part in PARTS}
+    progress("split: " + ", ".join(f"{number} {part}" for part, number in report.items()))
+    write_json(workspace.report("split"), report)
+    return report
+
+
+def deal(params: Params, rows: list[SampleRow]) -> Split:
+    """Return the split that `params.split` asks for."""
+    match params.split:
+        case SplitByFraction(val=val, test=test):
+            return split_by_fraction(rows, val=val, test=test, rng=np.random.default_rng(params.project.seed))
+        case SplitBySample(val=val, test=test):
+            return split_by_sample(rows, val=val, test=test)
+        case SplitByManifest():
+            return split_by_manifest(rows)
