@@ -44,6 +44,7 @@ def synth(
     plan = SlidePlan(
         samples=samples,
         size_px=size,
+        modality=modality.value,
         illuminations=tuple(
             Illumination.parse(name.strip()) for name in (views or _DEFAULT_VIEWS[modality]).split(",")
         ),

@@ -27,6 +27,7 @@ class SlidePlan:
 
     samples: int
     size_px: int
+    modality: str
     illuminations: tuple[Illumination, ...]
     pixel_size_um: float
     seed: int
@@ -46,7 +47,7 @@ def synthesise_slides(out: Path, plan: SlidePlan, *, progress: Progress) -> list
         raise ConfigurationError(
             out, found="not an empty folder", expected="a new place", fix="choose another"
         )
-    modality = _modality(plan.illuminations)
+    _check_views(plan)
     rows = []
     for number in range(plan.samples):
         specimen, field = divmod(number, _FIELDS_PER_SPECIMEN)
@@ -54,7 +55,7 @@ def synthesise_slides(out: Path, plan: SlidePlan, *, progress: Progress) -> list
         row = SampleRow(f"{specimen_name}{'ab'[field]}", specimen_name, pixel_size_um=plan.pixel_size_um)
         progress(f"synth: {row.sample} ({number + 1} of {plan.samples})")
         section = render_section(
-            draw_rock(np.random.default_rng([plan.seed, specimen]), modality=modality),
+            draw_rock(np.random.default_rng([plan.seed, specimen]), modality=plan.modality),
             size_px=plan.size_px,
             illuminations=plan.illuminations,
             pixel_size_um=plan.pixel_size_um,
@@ -68,16 +69,15 @@ def synthesise_slides(out: Path, plan: SlidePlan, *, progress: Progress) -> list
     return [row.sample for row in rows]
 
 
-def _modality(illuminations: Sequence[Illumination]) -> str:
-    """Return TL, RL or BSE; one slide is seen in one of them."""
-    kinds = {"TL" if each.modality in ("PPL", "XPL") else each.modality for each in illuminations}
-    if len(kinds) != 1:
-        raise ConfigurationError(
-            "--views",
-            found=", ".join(map(str, illuminations)),
-            expected="PPL and XPL views together, RL alone or BSE alone",
-        )
-    return kinds.pop()
+def _check_views(plan: SlidePlan) -> None:
+    """Refuse views that the modality (TL, RL or BSE) does not have."""
+    for each in plan.illuminations:
+        if ("TL" if each.modality in ("PPL", "XPL") else each.modality) != plan.modality:
+            raise ConfigurationError(
+                "--views",
+                found=f"{each} in modality {plan.modality}",
+                expected="PPL and XPL views in TL, RL in RL, BSE in BSE",
+            )
 
 
 def _write_section(section: SyntheticSection, folder: Path) -> None:
