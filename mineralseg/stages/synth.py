@@ -1,6 +1,5 @@
 """Synth: slides with known truth, in the guide's layout."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
