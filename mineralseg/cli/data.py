@@ -60,6 +60,10 @@ def init(
     source: Annotated[
         Path | None, typer.Option("--from", help="Images: <sample>/image/*, <sample>/label/*, and a legend.")
     ] = None,
+    params_file: Annotated[
+        Path | None,
+        typer.Option("--params", help="A params.yaml to start from.", show_default="the shipped one"),
+    ] = None,
     refresh_code: Annotated[
         bool,
         typer.Option("--refresh-code", help="In an existing workspace: accept the installed mineralseg."),
@@ -82,7 +86,7 @@ def init(
         raise ConfigurationError("init", found="no --from", expected="a folder of samples to start from")
     from mineralseg.stages.scaffold import init_workspace
 
-    made = init_workspace(folder, source, dry_run=dry_run, progress=tell)
+    made = init_workspace(folder, source, params_file=params_file, dry_run=dry_run, progress=tell)
     say(
         f"{'would make' if dry_run else 'made'} {made.root}: {made.samples} samples, "
         f"views {', '.join(made.illuminations)}"

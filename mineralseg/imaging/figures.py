@@ -5,7 +5,6 @@ import io
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from mineralseg.core.confusion import ConfusionMatrix
 from mineralseg.core.legend import Legend
@@ -30,22 +29,6 @@ def confusion_figure(confusion: ConfusionMatrix, legend: Legend) -> bytes:
                 col, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 55 else "#222222"
             )
     figure.colorbar(image, ax=axes, label="% of true pixels", shrink=0.8)
-    return _png(figure)
-
-
-def learning_figure(epochs: list[int], loss: list[float], mean_iou: list[float], *, kept: int) -> bytes:
-    """Return a PNG of training loss and validation mean IoU by epoch, the kept epoch marked."""
-    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
-    left = figure.add_subplot()
-    left.plot(epochs, loss, color="#b45f06", label="training loss")
-    left.set_xlabel("epoch")
-    left.set_ylabel("training loss", color="#b45f06")
-    right = left.twinx()
-    right.plot(epochs, mean_iou, color="#1f5fa8", label="validation mean IoU")
-    right.set_ylabel("validation mean IoU", color="#1f5fa8")
-    right.set_ylim(0, 1)
-    right.axvline(kept, color="#888888", linestyle=":", label="kept")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _png(figure)
 
 

@@ -49,10 +49,15 @@ def read_yaml(path: Path) -> Any:
     """
     if not path.is_file():
         raise ConfigurationError(path, found="no such file", fix="`mineralseg init` writes one")
+    return parse_yaml(read_text(path), source=path)
+
+
+def parse_yaml(text: str, *, source: object) -> Any:
+    """Return the plain values that YAML `text` spells; `source` is the name for messages."""
     try:
-        return yaml.load(read_text(path), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigurationError(path, found=f"not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(source, found=f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def write_yaml(path: Path, value: object) -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mineralseg.core.geometry import PixelSize
+from mineralseg.core.geometry import PixelSize, Window
 from mineralseg.core.legend import Legend
 from mineralseg.core.slide import Illumination, ImageFile, Slide
 from mineralseg.core.split import SampleRow
 from mineralseg.errors import DataFault, MineralsegError
 from mineralseg.io.files import sha256_file
-from mineralseg.io.raster import probe, read_mask
+from mineralseg.io.raster import RasterInfo, open_raster, read_mask
 from mineralseg.io.samples import SampleFolder
+
+_STRIP_PX = 512
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def inspect_samples(
 def inspect_slide(
     folder: SampleFolder, row: SampleRow, *, legend: Legend, wanted: Sequence[str], root: Path
 ) -> Slide:
-    """Return the slide of one complete folder after reading its headers, its whole mask and all hashes.
+    """Return the slide of one complete folder after decoding all of its files.
 
     Raises:
         DataFault: a file is unreadable, sizes differ, or the mask holds codes that the legend lacks.
@@ -100,7 +102,7 @@ def inspect_slide(
     sizes = []
     for name in wanted:
         path = folder.views[Illumination.parse(name)][0]
-        info = probe(path)
+        info = _read_through(path)
         sizes.append(info.pixel_size)
         views[name] = ImageFile(
             path.relative_to(root).as_posix(), sha256_file(path), info.height, info.width, info.bands
@@ -116,6 +118,14 @@ def inspect_slide(
     except DataFault as fault:
         raise DataFault(mask_path, found=fault.found, expected=fault.expected, fix=fault.fix) from None
     return slide
+
+
+def _read_through(path: Path) -> RasterInfo:
+    """Return size and bands of an image after decoding all of it, a strip at a time."""
+    with open_raster(path) as raster:
+        for row in range(0, raster.height, _STRIP_PX):
+            raster.read(Window(row, 0, min(_STRIP_PX, raster.height - row), raster.width))
+        return RasterInfo(raster.height, raster.width, raster.bands, raster.pixel_size)
 
 
 def counts_of(indices_HW: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", classes: int) -> list[int]:

@@ -8,16 +8,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mineralseg.config.params import Params
 from mineralseg.core.progress import Progress
 from mineralseg.core.split import SampleRow
 from mineralseg.errors import ConfigurationError, DataFault, DataFaults
-from mineralseg.io.files import read_json, write_text
+from mineralseg.io.files import read_json, read_text, write_text
 from mineralseg.io.programs import git_knows_its_user, run_dvc, run_git
 from mineralseg.io.samples import SampleFolder, find_samples
-from mineralseg.io.tables import find_legend, read_legend, read_samples, write_legend, write_samples
+from mineralseg.io.tables import (
+    find_legend,
+    parse_yaml,
+    read_legend,
+    read_samples,
+    write_legend,
+    write_samples,
+)
 from mineralseg.stages.code import write_code_file
 from mineralseg.stages.inspect import inspect_samples, inspect_slide
 from mineralseg.stages.workspace import Workspace
@@ -40,12 +45,15 @@ class Scaffolded:
     committed: bool
 
 
-def init_workspace(root: Path, source: Path, *, dry_run: bool, progress: Progress) -> Scaffolded:
+def init_workspace(
+    root: Path, source: Path, *, params_file: Path | None, dry_run: bool, progress: Progress
+) -> Scaffolded:
     """Make a workspace in `root` from images in the guide's layout, after checking all of them.
 
     Images and masks are copied to data/raw and versioned by DVC; legend, samples and parameters are
     written as text files for git. Samples, specimens and parts come from samples.csv or manifest.json of
-    the source where there is one; else each sample is its own specimen.
+    the source where there is one; else each sample is its own specimen. Parameters are the shipped ones,
+    or a copy of `params_file`.
 
     Raises:
         ConfigurationError: `root` has something in it already.
@@ -59,6 +67,9 @@ def init_workspace(root: Path, source: Path, *, dry_run: bool, progress: Progres
     folders = find_samples(source)
     rows = _sample_rows(source, folders)
     wanted = _common_views(folders)
+    text = _shipped_params(root.name, wanted, rows) if params_file is None else read_text(params_file)
+    params = Params.parse(parse_yaml(text, source=params_file or "params.yaml"), source=str(params_file))
+    wanted = params.data.illuminations
     progress(f"init: checking {len(folders)} samples")
     inspection = inspect_samples(
         folders,
@@ -78,7 +89,7 @@ def init_workspace(root: Path, source: Path, *, dry_run: bool, progress: Progres
         _copy_sample(folder, workspace.raw / folder.name)
     write_legend(workspace.legend_file, legend)
     write_samples(workspace.samples_file, rows)
-    write_text(workspace.params_file, _params_text(root.name, wanted, rows))
+    write_text(workspace.params_file, text)
     for name, target in (("dvc.yaml", "dvc.yaml"), ("gitignore", ".gitignore"), ("dvcignore", ".dvcignore")):
         write_text(workspace.root / target, _shipped(name))
     write_code_file(workspace.code_file)
@@ -148,7 +159,7 @@ def _size(facts: dict[str, Any], default: Any) -> float | None:
     return None if size is None else float(size)
 
 
-def _params_text(name: str, illuminations: Sequence[str], rows: Sequence[SampleRow]) -> str:
+def _shipped_params(name: str, illuminations: Sequence[str], rows: Sequence[SampleRow]) -> str:
     """Return the shipped params.yaml with this project's name, views and kind of split."""
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "minerals"
     text = _shipped("params.yaml").replace("name: NAME", f"name: {project}")
@@ -157,7 +168,6 @@ def _params_text(name: str, illuminations: Sequence[str], rows: Sequence[SampleR
         text = re.sub(
             r"kind: fraction ([^\n]*)\n  val: [^\n]*\n  test: [^\n]*", r"kind: fixed_manifest \1", text
         )
-    Params.parse(yaml.safe_load(text), source="the shipped params.yaml")
     return text
 
 
