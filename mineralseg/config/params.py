@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -46,7 +46,7 @@ class Params(Section):
         try:
             return cls.model_validate_json(json.dumps(values, default=str))
         except ValidationError as error:
-            faults = [_sentence(fault) for fault in error.errors()]
+            faults = [_sentence(fault, values) for fault in error.errors()]
             raise ConfigurationError(
                 source, found=f"{len(faults)} fault(s):\n" + "\n".join(f"  - {line}" for line in faults)
             ) from None
@@ -75,10 +75,10 @@ def _flatten(value: Any, prefix: str) -> list[tuple[str, Any]]:
     return [pair for key, child in value.items() for pair in _flatten(child, f"{prefix}.{key}".lstrip("."))]
 
 
-def _sentence(fault: Any) -> str:
+def _sentence(fault: Any, values: object) -> str:
     """Return one line for one pydantic fault: dotted key, what is wrong, a near name."""
-    location = [str(part) for part in fault["loc"]]
-    key = ".".join(location)
+    location = _written_location(fault["loc"], values)
+    key = ".".join(location) or "the whole"
     match fault["type"]:
         case "extra_forbidden":
             near = difflib.get_close_matches(location[-1], sorted(_all_keys(Params)), n=1)
@@ -88,6 +88,17 @@ def _sentence(fault: Any) -> str:
         case _:
             message = fault["msg"].removeprefix("Value error, ")
             return f"{key}: {message} (found {fault['input']!r})"
+
+
+def _written_location(location: Sequence[str | int], values: object) -> list[str]:
+    """Return where a fault stands in the file; pydantic puts the `kind` of a section in between."""
+    written, here = [], values
+    for part in location:
+        if isinstance(here, dict) and part not in here and part == here.get("kind"):
+            continue
+        written.append(str(part))
+        here = here.get(part) if isinstance(here, dict) else None
+    return written
 
 
 def _all_keys(section: type[Section]) -> set[str]:

@@ -87,6 +87,8 @@ class TrainSection(Section):
     keep: Literal["best", "last"]
     """best: the weights of the epoch with the highest validation mean IoU; last: those of the last epoch."""
     augment: AugmentSection
+    precision: Literal["float32", "bfloat16"]
+    """bfloat16 halves the time on processors that have it; weights and sums stay float32."""
     workers: int = Field(ge=0, le=64)
     """Processes that cut patches; 0: the training process does. The patches are the same either way."""
     threads: int = Field(ge=1, le=256)

@@ -30,8 +30,11 @@ class ConfusionMatrix:
         if truth_HW.shape != predicted_HW.shape:
             raise ValueError(f"maps of different size: {truth_HW.shape} and {predicted_HW.shape}")
         valid = (truth_HW != IGNORE) & (predicted_HW != IGNORE)
-        cells = truth_HW[valid].astype(np.int64) * classes + predicted_HW[valid]
-        return cls(np.bincount(cells, minlength=classes * classes).reshape(classes, classes))
+        truth, predicted = truth_HW[valid].astype(np.int64), predicted_HW[valid]
+        if max(truth.max(initial=0), predicted.max(initial=0)) >= classes:
+            raise ValueError(f"a class index is beyond the {classes} classes")
+        counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
+        return cls(counts.reshape(classes, classes))
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
         return ConfusionMatrix(self.counts + other.counts)

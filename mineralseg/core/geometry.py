@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mineralseg.errors import ConfigurationError, DataFault
 
 
@@ -58,6 +61,13 @@ class PixelSize:
                 "pixel size", found="unknown", expected="um per pixel", fix="declare it in samples.csv"
             )
         return pixels * self.um**2
+
+
+def mirrored(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return the index in 0..length-1 that each place reflects to; the edge itself is not doubled."""
+    period = max(2 * (length - 1), 1)
+    folded = np.abs(places) % period
+    return np.where(folded < length, folded, period - folded)
 
 
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:

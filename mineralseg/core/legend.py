@@ -38,6 +38,12 @@ class Mineral:
                 found=f"colour {self.color!r}",
                 expected="a colour like #78b4ff",
             )
+        if self.density_g_cm3 is not None and not 0 < self.density_g_cm3 < 30:
+            raise DataFault(
+                f"legend class {self.name!r}",
+                found=f"density {self.density_g_cm3} g/cm3",
+                expected="a density between 0 and 30 g/cm3, or none",
+            )
 
     @property
     def rgb(self) -> tuple[int, int, int]:

@@ -9,7 +9,9 @@ from mineralseg.core.geometry import PixelSize
 from mineralseg.errors import DataFault
 
 _MODALITY_ORDER = ("PPL", "XPL", "RL", "BSE")
-_ILLUMINATION = re.compile(r"(?P<modality>PPL|XPL|RL|BSE)(?P<angle>\d{1,3}(?:\.\d+)?)?", re.IGNORECASE)
+_ILLUMINATION = re.compile(
+    r"(?P<modality>PPL|XPL|RL|BSE)(?P<angle>[0-9]{1,3}(?:\.[0-9]{1,2})?)?", re.IGNORECASE
+)
 _NAMED_VIEW = re.compile(rf"^(?:(?P<group>.+)_)?(?P<illumination>{_ILLUMINATION.pattern})$", re.IGNORECASE)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mineralseg.core.geometry import Window
+from mineralseg.core.geometry import Window, mirrored
 from mineralseg.core.legend import IGNORE
 from mineralseg.imaging.resample import area_mean, block_centres
 from mineralseg.io.arrays import create_array, open_array
@@ -108,8 +108,6 @@ def channel_statistics(slides: Sequence[WorkingSlide]) -> tuple[list[float], lis
 
 def _mirrored_span(places: NDArray[np.int64], length: int) -> tuple[int, int, NDArray[np.int64]]:
     """Return the span of real places needed, and where each wanted place lies in it (mirrored at edges)."""
-    period = max(2 * (length - 1), 1)
-    folded = np.abs(places) % period
-    folded = np.where(folded >= length, period - folded, folded)
+    folded = mirrored(places, length)
     low, high = int(folded.min()), int(folded.max()) + 1
     return low, high, folded - low

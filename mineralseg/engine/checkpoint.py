@@ -28,8 +28,8 @@ def save_checkpoint(folder: Path, state: FitState, *, run_id: str) -> None:
     name = f"epoch-{state.epoch:06d}.pt"
     write_atomic(folder / name, data)
     entry: dict[str, Any] = {"file": name, "sha256": hashlib.sha256(data).hexdigest(), "epoch": state.epoch}
-    entries = [e for e in _entries(folder) if e["file"] != name]
-    kept = [entry, *entries][:_KEPT]
+    before = _read_pointer(folder)["checkpoints"] if (folder / _POINTER).is_file() else []
+    kept = [entry, *(e for e in before if e["file"] != name)][:_KEPT]
     write_json(folder / _POINTER, {"run_id": run_id, "checkpoints": kept})
     for old in folder.glob("epoch-*.pt"):
         if old.name not in {e["file"] for e in kept}:
@@ -44,28 +44,38 @@ def load_checkpoint(folder: Path, *, warn: Callable[[str], None]) -> tuple[FitSt
     """
     if not (folder / _POINTER).is_file():
         return None
-    entries = _entries(folder)
-    for entry in entries:
+    pointer = _read_pointer(folder)
+    for entry in pointer["checkpoints"]:
         path = folder / entry["file"]
         try:
             data = read_bytes(path, max_bytes=_MAX_BYTES)
             if hashlib.sha256(data).hexdigest() != entry["sha256"]:
                 raise DataFault(path, found="another sha256 than recorded")
             content = torch.load(io.BytesIO(data), weights_only=True)
-            return FitState(**content), str(read_json(folder / _POINTER)["run_id"])
+            return FitState(**content), str(pointer["run_id"])
         except (DataFault, pickle.UnpicklingError, RuntimeError) as fault:
             warn(f"checkpoint {path} is damaged, trying the one before ({fault})")
-    raise UntrustedArtefact(
-        folder,
-        found=f"{len(entries)} damaged checkpoint(s)",
-        expected="one sound checkpoint",
-        fix="delete the folder to train from the start",
-    )
+    raise _unusable(folder, f"{len(pointer['checkpoints'])} damaged checkpoint(s)")
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(FitState))
 
 
-def _entries(folder: Path) -> list[dict[str, Any]]:
-    path = folder / _POINTER
-    return list(read_json(path)["checkpoints"]) if path.is_file() else []
+def _read_pointer(folder: Path) -> dict[str, Any]:
+    """Return the run and its checkpoints, newest first, each with file name, sha256 and epoch."""
+    try:
+        content = read_json(folder / _POINTER)
+    except DataFault as fault:
+        raise _unusable(folder, f"a damaged {_POINTER} ({fault.found})") from None
+    if not isinstance(content, dict) or not {"run_id", "checkpoints"} <= content.keys():
+        raise _unusable(folder, f"a {_POINTER} that names no checkpoints")
+    return content
+
+
+def _unusable(folder: Path, found: str) -> UntrustedArtefact:
+    return UntrustedArtefact(
+        folder,
+        found=found,
+        expected="one sound checkpoint",
+        fix="delete the folder to train from the start",
+    )

@@ -96,7 +96,8 @@ def fit(
     if state is not None:
         network.load_state_dict(state.network)
         average.load_state_dict(state.average)
-        optimiser.load_state_dict(state.optimiser)
+        # a copy: torch would go on in the very tensors of the state
+        optimiser.load_state_dict(copy.deepcopy(state.optimiser))
     for epoch in range(0 if state is None else state.epoch, optimisation.epochs):
         torch.manual_seed(optimisation.seed * 1_000_003 + epoch)
         network.train()
@@ -178,7 +179,7 @@ def _advance(
         epoch=epoch,
         network=_snapshot(network),
         average=_snapshot(average),
-        optimiser=optimiser.state_dict(),
+        optimiser=copy.deepcopy(optimiser.state_dict()),
         kept=weights,
         kept_score=score if better or before is None else before.kept_score,
         kept_epoch=epoch if better or before is None else before.kept_epoch,

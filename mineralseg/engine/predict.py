@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mineralseg.core.confusion import ConfusionMatrix
-from mineralseg.core.geometry import tile_starts
+from mineralseg.core.geometry import mirrored, tile_starts
 from mineralseg.imaging.resample import area_mean, enlarge
 
 _STRIP_ROWS = 64
@@ -179,7 +179,8 @@ class _WorkingRows:
         if not any(missing):
             return self._band
         rows, cols = (
-            _mirror(length, length + extra) for length, extra in zip(self._band.shape, missing, strict=False)
+            mirrored(np.arange(length + extra), length)
+            for length, extra in zip(self._band.shape, missing, strict=False)
         )
         return self._band[np.ix_(rows, cols)]
 
@@ -231,13 +232,6 @@ def _ramp(tile: int, overlap: int) -> NDArray[np.float32]:
     ramp = np.ones(tile)
     ramp[:overlap], ramp[tile - overlap :] = rise, rise[::-1]
     return ramp.astype(np.float32)
-
-
-def _mirror(length: int, wanted: int) -> NDArray[np.int64]:
-    """Return indices 0..length-1 continued by mirroring to `wanted` places."""
-    period = max(2 * (length - 1), 1)
-    folded = np.arange(wanted) % period
-    return np.where(folded < length, folded, period - folded)
 
 
 def _turn(images: Tensor, number: int) -> Tensor:

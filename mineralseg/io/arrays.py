@@ -23,7 +23,7 @@ def create_array(path: Path, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint
 def open_array(path: Path) -> NDArray[np.uint8]:
     """Return the uint8 array in a .npy file, mapped read-only."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise DataFault(
             path, found=f"not a readable array ({error})", fix="delete it, it is made again"
@@ -32,4 +32,4 @@ def open_array(path: Path) -> NDArray[np.uint8]:
         raise DataFault(
             path, found=f"{array.dtype} values", expected="uint8", fix="delete it, it is made again"
         )
-    return array  # type: ignore[no-any-return]
+    return array

@@ -47,8 +47,8 @@ def _run(command: list[str], folder: Path) -> str:
             command[0], found=f"cannot be run ({error.strerror})", fix="install it"
         ) from None
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise EnvironmentFault(
-            f"{' '.join(command[-3:])} in {folder}", found=said[-1] if said else f"exit {done.returncode}"
-        )
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
+        # git and DVC may add advice after the line that says what is wrong
+        fault = next((line for line in said if line.lower().startswith(("fatal: ", "error: "))), said[-1])
+        raise EnvironmentFault(f"{' '.join(command[-3:])} in {folder}", found=fault)
     return done.stdout

@@ -2,37 +2,49 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
+from mineralseg.core.geometry import PixelSize
 from mineralseg.core.legend import IGNORE, Legend, Mineral
 from mineralseg.core.split import Part, SampleRow
 from mineralseg.errors import ConfigurationError, DataFault
-from mineralseg.io.files import read_text, write_atomic
+from mineralseg.io.files import read_json, read_text, write_atomic
 
 LEGEND_NAMES = ("legend.yaml", "classes.json", "legend.csv", "classes.csv")
 """Where a legend is looked for, in this order."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML as a person means it: a key twice is an error, and `1e-3` is a number."""
+    """YAML as a person means it: plain values, keys are text and stand once, and `1e-3` is a number.
+
+    Tags would name types and code; aliases let a few lines spell gigabytes, or a list that holds itself.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        what = "an alias" if isinstance(event, yaml.AliasEvent) else "a tag" if event.tag else None
+        if what is not None:
+            raise yaml.MarkedYAMLError(problem=f"{what} stands in line {event.start_mark.line + 1}")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
+        seen: dict[str, int] = {}
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
-            if isinstance(key, str) and key in seen:
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} in line {line} is not text")
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} stands in line {seen[key]} and again in line {line}"
                 )
-            if isinstance(key, str):
-                seen[key] = line
+            seen[key] = line
         return super().construct_mapping(node, deep)
 
 
@@ -45,7 +57,7 @@ def read_yaml(path: Path) -> Any:
     """Return the plain values of a YAML file.
 
     Raises:
-        ConfigurationError: missing, not YAML, a key twice, a tag that would run code, or nested too deep.
+        ConfigurationError: missing, not YAML, a key twice, a tag, an alias, or nested too deep.
     """
     if not path.is_file():
         raise ConfigurationError(path, found="no such file", fix="`mineralseg init` writes one")
@@ -56,7 +68,7 @@ def parse_yaml(text: str, *, source: object) -> Any:
     """Return the plain values that YAML `text` spells; `source` is the name for messages."""
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader subclass
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a day like 2026-13-01
         raise ConfigurationError(source, found=f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -88,7 +100,7 @@ def read_legend(path: Path) -> Legend:
         case ".yaml" | ".yml":
             content = read_yaml(path)
         case ".json":
-            content = _parse_json(path)
+            content = read_json(path)
         case ".csv":
             content = read_csv(path)
         case _:
@@ -116,7 +128,7 @@ def read_samples(path: Path) -> list[SampleRow]:
     for line, row in enumerate(read_csv(path), 2):
         try:
             rows.append(_sample_row(row))
-        except ValueError as error:
+        except (ValueError, DataFault) as error:
             faults.append(f"line {line}: {error}")
     names = [row.sample for row in rows]
     faults += [f"sample {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
@@ -145,22 +157,31 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV with a header, by column name in lower case; `;` and `,` both divide."""
+    """Return the rows of a CSV with a header, by column name in lower case; `;` and `,` both divide.
+
+    Raises:
+        ConfigurationError: missing, not CSV, a column twice, or a row with more cells than the header.
+    """
     if not path.is_file():
         raise ConfigurationError(path, found="no such file", fix="`mineralseg init` writes one")
-    lines = read_text(path).lstrip("\ufeff").splitlines()
-    delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
-    reader = csv.DictReader(lines, delimiter=delimiter)
-    return [
-        {(key or "").strip().lower(): (value or "").strip() for key, value in row.items()} for row in reader
-    ]
-
-
-def _parse_json(path: Path) -> Any:
+    text = read_text(path).lstrip("\ufeff")
+    header = text.partition("\n")[0]
+    delimiter = ";" if header.count(";") > header.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataFault(path, found=f"not valid JSON ({error})") from None
+        columns = [name.strip().lower() for name in next(reader, [])]
+        twice = sorted({name for name in columns if name and columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"column {', '.join(twice)} stands twice")
+        return [_csv_row(columns, cells, reader.line_num) for cells in reader if any(cells)]
+    except (csv.Error, ValueError) as error:
+        raise ConfigurationError(path, found=str(error), expected="a table with one header line") from None
+
+
+def _csv_row(columns: Sequence[str], cells: Sequence[str], line: int) -> dict[str, str]:
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        raise ValueError(f"line {line} has {len(cells)} cells under {len(columns)} columns")
+    return {name: cell.strip() for name, cell in zip_longest(columns, cells[: len(columns)], fillvalue="")}
 
 
 def _mineral(path: Path, number: int, row: dict[str, Any]) -> Mineral:
@@ -171,7 +192,7 @@ def _mineral(path: Path, number: int, row: dict[str, Any]) -> Mineral:
     try:
         return Mineral(
             int(str(code)),
-            str(values["name"]).strip(),
+            _given(values["name"]),
             str(color).strip().lower(),
             None if density in (None, "") else float(str(density)),
         )
@@ -181,6 +202,12 @@ def _mineral(path: Path, number: int, row: dict[str, Any]) -> Mineral:
             found=f"class {number} is {row}",
             expected="a whole number `code`, a `name` and a `color` like #78b4ff",
         ) from None
+
+
+def _given(value: object) -> str:
+    if value is None:
+        raise ValueError("nothing is given")
+    return str(value).strip()
 
 
 def _sample_row(row: dict[str, str]) -> SampleRow:
@@ -195,4 +222,6 @@ def _sample_row(row: dict[str, str]) -> SampleRow:
         pixel_size_um = float(size) if size else None
     except ValueError:
         raise ValueError(f"pixel_size_um {size!r} of {sample} is not a number") from None
+    if pixel_size_um is not None:
+        PixelSize.declared(pixel_size_um)
     return SampleRow(sample, row.get("specimen") or sample, part, pixel_size_um)  # type: ignore[arg-type]

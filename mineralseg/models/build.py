@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mineralseg.errors import ConfigurationError, EnvironmentFault
 
 Arch = Literal["unet", "unetplusplus", "deeplabv3plus"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class NormalisedNetwork(nn.Module):
@@ -23,17 +24,30 @@ class NormalisedNetwork(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, body: nn.Module, *, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        """Wrap `body`; `mean` and `deviation` are grey levels by channel."""
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        precision: Precision = "float32",
+    ) -> None:
+        """Wrap `body`; `mean` and `deviation` are grey levels by channel.
+
+        With `precision` bfloat16 convolutions run in it, while weights, sums and logits stay float32.
+        """
         super().__init__()
-        self.body = body
+        self.body = body.to(memory_format=torch.channels_last)
+        self._precision = precision
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         """Return logits (B, classes, H, W) of grey levels (B, channels, H, W); H and W multiples of 32."""
-        logits: Tensor = self.body((image_BCHW.float() - self.mean) / self.deviation)
-        return logits
+        image = (image_BCHW.float() - self.mean) / self.deviation
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            logits: Tensor = self.body(image.contiguous(memory_format=torch.channels_last))
+        return logits.float()
 
 
 def build_network(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as render_safetensors
@@ -89,6 +89,22 @@ class BundleSpec(Section):
         bands = [view.bands for view in self.views]
         return sum(bands) if self.mode == "stack" else bands[0]
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "BundleSpec":
+        if self.mode == "separate" and len({view.bands for view in self.views}) > 1:
+            raise ValueError("separate views with different bands")
+        if not len(self.mean) == len(self.deviation) == self.channels:
+            raise ValueError(f"not one mean and one deviation for each of {self.channels} channels")
+        if min(self.deviation) <= 0:
+            raise ValueError("a deviation that is not positive")
+        if self.overlap_px > self.tile_px // 2:
+            raise ValueError("overlap_px is more than half of tile_px")
+        try:
+            _ = self.legend
+        except DataFault as fault:
+            raise ValueError(str(fault)) from fault
+        return self
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -156,7 +172,10 @@ def load_bundle(folder: Path, *, expected_sha256: str | None = None) -> Bundle:
     """
     spec = read_spec(folder)
     path = folder / WEIGHTS_NAME
-    data = read_bytes(path, max_bytes=_MAX_WEIGHTS_BYTES)
+    try:
+        data = read_bytes(path, max_bytes=_MAX_WEIGHTS_BYTES)
+    except DataFault as fault:
+        raise UntrustedArtefact(path, found=fault.found, expected="the weights of the model") from None
     digest = hashlib.sha256(data).hexdigest()
     for record, wanted in ((_JSON_NAME, spec.weights_sha256), ("the registry", expected_sha256)):
         if wanted is not None and digest != wanted:

@@ -8,20 +8,21 @@ from mineralseg.errors import ConfigurationError
 from mineralseg.io.files import read_bytes
 from mineralseg.io.tables import read_yaml, write_yaml
 
-_PACKAGE = Path(__file__).parent.parent
-_ARRAYS = ("errors.py", "core", "config", "io", "imaging")
-_NETWORK = (*_ARRAYS, "data", "models", "engine")
+_ROOT = Path(__file__).parents[2]
+_DOOR = ("pipelines/door.py", "mineralseg/cli/boundary.py", "mineralseg/errors.py")
+_FILES = (*_DOOR, *(f"mineralseg/{name}" for name in ("core", "config", "io", "stages")))
+_NETWORK = (*_FILES, *(f"mineralseg/{name}" for name in ("imaging", "data", "models", "engine", "tracking")))
 
 STAGE_CODE: dict[str, tuple[str, ...]] = {
-    "ingest": (*_ARRAYS, "stages"),
-    "align": (*_ARRAYS, "stages"),
-    "label": (*_ARRAYS, "stages"),
-    "split": (*_ARRAYS, "stages"),
-    "train": (*_NETWORK, "tracking", "stages"),
-    "evaluate": (*_NETWORK, "petrography", "tracking", "stages"),
-    "package": (*_NETWORK, "stages"),
+    "ingest": ("pipelines/ingest.py", *_FILES),
+    "align": ("pipelines/align.py", *_FILES),
+    "label": ("pipelines/label.py", *_FILES),
+    "split": ("pipelines/split.py", *_FILES),
+    "train": ("pipelines/train.py", *_NETWORK),
+    "evaluate": ("pipelines/evaluate.py", *_NETWORK),
+    "package": ("pipelines/package.py", *_FILES, "mineralseg/models"),
 }
-"""Files and packages below `mineralseg` that a stage imports; what dvc.yaml must watch."""
+"""Files and packages that a stage runs, from the folder that holds `mineralseg`; what dvc.yaml must watch."""
 
 _SUFFIXES = {".py", ".html"}
 _MAX_SOURCE_BYTES = 1 << 20
@@ -31,7 +32,7 @@ def code_sha256(stage: str) -> str:
     """Return one hash over the names and contents of all source files of a stage, as installed here."""
     digest = hashlib.sha256()
     for path in _sources(stage):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
+        digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0")
         digest.update(read_bytes(path, max_bytes=_MAX_SOURCE_BYTES) + b"\0")
     return digest.hexdigest()
 
@@ -62,7 +63,7 @@ def check_code_file(path: Path) -> None:
 
 def _sources(stage: str) -> Iterator[Path]:
     for name in STAGE_CODE[stage]:
-        place = _PACKAGE / name
+        place = _ROOT / name
         yield from (
             [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.suffix in _SUFFIXES)
         )

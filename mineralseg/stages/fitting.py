@@ -158,7 +158,9 @@ class Training:
             classes=len(self._legend),
         )
         mean, deviation = self._statistics
-        network = NormalisedNetwork(body, mean=mean, deviation=deviation)
+        network = NormalisedNetwork(
+            body, mean=mean, deviation=deviation, precision=self._params.train.precision
+        )
         return network.to(select_device(self._params.train.device))
 
     def _plan(self) -> Optimisation:

@@ -31,7 +31,8 @@ def find_groups(inputs: Sequence[Path]) -> list[Group]:
     files: dict[str, dict[str, list[Path]]] = {}
     faults = []
     for path in _files(inputs):
-        name = ViewName.parse(path)
+        # A leading dot means hidden; of `.._PPL.tif` it would also make a group that is another folder.
+        name = None if path.name.startswith(".") else ViewName.parse(path)
         if name is None:
             faults.append(Group(path.stem, {}, _unnamed(path)))
             continue

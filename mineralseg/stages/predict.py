@@ -113,7 +113,7 @@ def _predict_group(
     done = _finished(folder, provenance)
     if done is not None and not overwrite:
         progress("is there already")
-        return GroupResult(group.name, "skipped", done["outputs"], done["modal_percent"])
+        return _result(group.name, "skipped", folder, done)
     if (folder / RUN_NAME).exists() and not overwrite:
         raise ConfigurationError(
             folder,
@@ -131,14 +131,23 @@ def _predict_group(
         "confidence": "confidence.tif",
         "overlay": "overlay.png",
     }
-    paths = {kind: str(folder / name) for kind, name in outputs.items()}
-    percent = {row.mineral: round(row.area_percent, 4) for row in modal}
-    hashes = {kind: sha256_file(folder / name) for kind, name in outputs.items()}
-    write_json(
-        folder / RUN_NAME,
-        provenance | {"group": group.name, "outputs": paths, "sha256": hashes, "modal_percent": percent},
-    )
-    return GroupResult(group.name, "done", paths | {"run": str(folder / RUN_NAME)}, percent)
+    record = provenance | {
+        "group": group.name,
+        "outputs": outputs,
+        "sha256": {kind: sha256_file(folder / name) for kind, name in outputs.items()},
+        "modal_percent": {row.mineral: round(row.area_percent, 4) for row in modal},
+    }
+    write_json(folder / RUN_NAME, record)
+    return _result(group.name, "done", folder, record)
+
+
+def _result(
+    group: str, status: Literal["done", "skipped"], folder: Path, record: dict[str, Any]
+) -> GroupResult:
+    """Return what the record of a finished group says, with its files where they are now."""
+    names = record["outputs"] | {"run": RUN_NAME}
+    paths = {kind: str(folder / name) for kind, name in names.items()}
+    return GroupResult(group, status, paths, record["modal_percent"])
 
 
 def _write_maps(
@@ -234,9 +243,10 @@ def _finished(folder: Path, provenance: dict[str, Any]) -> dict[str, Any] | None
         same = record["model"]["weights_sha256"] == provenance["model"]["weights_sha256"] and {
             view: entry["sha256"] for view, entry in record["inputs"].items()
         } == {view: entry["sha256"] for view, entry in provenance["inputs"].items()}
-        sound = same and all(
-            sha256_file(folder / Path(path).name) == record["sha256"][kind]
-            for kind, path in record["outputs"].items()
+        sound = same and isinstance(record["modal_percent"], dict)
+        sound = sound and all(
+            sha256_file(folder / Path(name).name) == record["sha256"][kind]
+            for kind, name in record["outputs"].items()
         )
     except (DataFault, KeyError, TypeError, AttributeError):
         return None

@@ -83,9 +83,11 @@ def _restored_run(book: MlflowRunBook, params: Params, workspace: Workspace, bun
     name = f"{params.model.arch}-{params.model.encoder}-{training['fingerprint'][:6]}"
     with book.open(name=name, fingerprint=training["fingerprint"], tags=tags, resume_run_id=None) as run:
         run.log_params(params.flat())
+        # A table is read with its header in lower case; minerals keep their spelling.
+        spelled = {each.lower(): each for each in (f"val/iou/{name}" for name in bundle.spec.legend.names)}
         for row in read_csv(_history(workspace)):
             step = int(row.pop("epoch"))
-            run.log_metrics({key: float(value) for key, value in row.items()}, step=step)
+            run.log_metrics({spelled.get(key, key): float(value) for key, value in row.items()}, step=step)
         if bundle.spec.scores is not None:
             log_evaluation(run, bundle.spec.scores, workspace.evaluation)
         return run.run_id
