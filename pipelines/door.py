@@ -1,6 +1,7 @@
 """What every door from DVC does: find the workspace, check the code, end with its parent."""
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from mineralseg.cli.boundary import error_boundary, tell
 from mineralseg.config.params import Params
 from mineralseg.core.progress import Progress
+from mineralseg.errors import EnvironmentFault
 from mineralseg.stages.code import check_code_file
 from mineralseg.stages.workspace import Workspace
 
@@ -28,6 +30,16 @@ def stage(name: str) -> Iterator[tuple[Params, Workspace, Progress]]:
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to end this process when DVC is killed, so that no orphan writes into a later run."""
+    """Ask Linux to end this process when DVC is killed, so that no orphan writes into a later run.
+
+    Raises:
+        EnvironmentFault: DVC was killed already, while this process was still importing.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # A process that did not found its session has its parent in it, until it is handed to init.
+        session = os.getsid(0)
+        if session != os.getpid() and os.getsid(os.getppid()) != session:
+            raise EnvironmentFault(
+                "stage", found="the process that started it has ended", fix="run `dvc repro` again"
+            )

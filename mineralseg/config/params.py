@@ -65,11 +65,13 @@ class Params(Section):
         return Params.parse(values, source="the changed parameters")
 
     def flat(self) -> dict[str, Any]:
-        """Return the values by dotted key, as a run logs them."""
+        """Return the values by dotted key, lists as one text, as a run logs them."""
         return dict(_flatten(self.model_dump(mode="json"), ""))
 
 
 def _flatten(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    if isinstance(value, list):
+        return [(prefix, ", ".join(map(str, value)))]
     if not isinstance(value, dict):
         return [(prefix, value)]
     return [pair for key, child in value.items() for pair in _flatten(child, f"{prefix}.{key}".lstrip("."))]

@@ -170,10 +170,7 @@ class _WorkingRows:
         stop = min(top + self._tile, self._height)
         known = self._top + len(self._band)
         parts = [self._band[top - self._top :]] if top < known else []
-        parts += [
-            self._reduced(row, min(row + _STRIP_ROWS, stop))
-            for row in range(max(top, known), stop, _STRIP_ROWS)
-        ]
+        parts += [self._reduced(row, min(row + _STRIP_ROWS, stop)) for row in range(known, stop, _STRIP_ROWS)]
         self._top, self._band = top, np.concatenate(parts)
         missing = [max(0, self._tile - length) for length in self._band.shape[:2]]
         if not any(missing):

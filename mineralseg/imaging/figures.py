@@ -15,7 +15,7 @@ def confusion_figure(confusion: ConfusionMatrix, legend: Legend) -> bytes:
     counts = confusion.counts.astype(np.float64)
     rows = counts.sum(axis=1, keepdims=True)
     percent = np.divide(100 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
-    side = 2.2 + 0.62 * len(legend)
+    side = 2.2 + min(0.62 * len(legend), 22.0)  # a legend of 200 classes still fits on a page
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)

@@ -48,9 +48,17 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _StrictDumper(yaml.SafeDumper):
+    """Writes what `_StrictLoader` reads as the same value: the text `1e3` in quotes, no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _each in (_StrictLoader, _StrictDumper):
+    _each.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
 
 
 def read_yaml(path: Path) -> Any:
@@ -74,7 +82,8 @@ def parse_yaml(text: str, *, source: object) -> Any:
 
 def write_yaml(path: Path, value: object) -> None:
     """Write plain values as YAML, keys in the order given."""
-    write_atomic(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode())
+    text: str = yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True)
+    write_atomic(path, text.encode())
 
 
 def find_legend(folder: Path) -> Path:

@@ -20,7 +20,8 @@ from mineralseg.io.raster import read_mask
 from mineralseg.io.raster_writer import write_png
 from mineralseg.io.samples import SampleFolder, find_samples
 from mineralseg.io.tables import find_legend, read_legend, write_csv
-from mineralseg.models.bundle import Bundle, Scores, load_bundle
+from mineralseg.models.bundle import Bundle, BundleSpec, Scores, load_bundle
+from mineralseg.models.card import render_card
 from mineralseg.stages.evaluation_page import SampleFigures, render_page
 from mineralseg.stages.manifest import read_manifest, read_split
 from mineralseg.stages.runs import RunBook
@@ -49,7 +50,9 @@ def evaluate_model(
     report = summary.model_dump(mode="json")
     write_json(workspace.report("evaluate"), report)
     write_evaluation(workspace.evaluation, scores, bundle, overlays=params.eval.overlays)
-    log_evaluation(runs.find(bundle.spec.training["fingerprint"]), summary, workspace.evaluation)
+    scored = bundle.with_scores(summary).spec
+    run = runs.find(bundle.spec.training["fingerprint"])
+    log_evaluation(run, scored, workspace.evaluation, name=params.project.name)
     return report
 
 
@@ -128,16 +131,21 @@ def write_evaluation(folder: Path, scores: Sequence[SampleScore], bundle: Bundle
     write_atomic(folder / "index.html", render_page(bundle.spec, scores, figures).encode())
 
 
-def log_evaluation(tracker: Tracker, summary: Scores, folder: Path) -> None:
-    """Add scores, confusion matrix and pictures to a run."""
-    named = {"pixel_accuracy": summary.pixel_accuracy, "mean_iou": summary.mean_iou}
-    named |= {f"iou/{name}": value for name, value in summary.iou.items()}
-    tracker.log_metrics({f"test/{k}": v for k, v in named.items() if v is not None}, step=0)
-    for path in sorted(folder.iterdir()):
+def log_evaluation(tracker: Tracker, spec: BundleSpec, folder: Path, *, name: str) -> None:
+    """Add the scores in `spec`, confusion matrix, overlays, error maps and the model card to a run."""
+    scores = spec.scores
+    if scores is not None:
+        named = {"pixel_accuracy": scores.pixel_accuracy, "mean_iou": scores.mean_iou}
+        named |= {f"iou/{mineral}": value for mineral, value in scores.iou.items()}
+        tracker.log_metrics({f"test/{k}": v for k, v in named.items() if v is not None}, step=0)
+    card = render_card(spec, name=name)
+    tracker.set_description(card)
+    tracker.log_text(card, "model-card.md")
+    for path in sorted(folder.glob("*.png")):
         kind = path.stem.rpartition("_")[2]
-        if path.suffix == ".png" and kind in ("overlay", "errors"):
+        if kind in ("overlay", "errors"):
             tracker.log_artifact(path, folder=f"evaluation/{kind}")
-        elif path.stem in ("confusion", "index"):
+        elif path.stem == "confusion":
             tracker.log_artifact(path, folder="evaluation")
 
 

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mineralseg.core.geometry import PixelSize
 from mineralseg.core.slide import Illumination, ImageFile, Slide
 from mineralseg.core.split import PARTS, Split
-from mineralseg.errors import DataFault
+from mineralseg.errors import ConfigurationError, DataFault
 from mineralseg.io.files import read_json, write_json
 
 
@@ -19,9 +20,10 @@ def read_manifest(path: Path) -> list[Slide]:
     """Return the slides of a manifest, by sample.
 
     Raises:
+        ConfigurationError: the pipeline has not made it yet.
         DataFault: it lists no sample, so that nothing may be trained on it.
     """
-    slides = [slide_from_row(row) for row in read_json(path)["samples"]]
+    slides = [slide_from_row(row) for row in _made_by_pipeline(path)["samples"]]
     if not slides:
         raise DataFault(path, found="no sample", expected="at least one", fix="run `mineralseg check`")
     return slides
@@ -60,6 +62,15 @@ def write_split(path: Path, split: Split) -> None:
 
 def read_split(path: Path) -> Split:
     """Return the split in a file."""
-    content = read_json(path)
+    content = _made_by_pipeline(path)
     part_of = {sample: part for part in PARTS for sample in content["parts"][part]}
     return Split(part_of, content["specimens"])
+
+
+def _made_by_pipeline(path: Path) -> Any:
+    """Return the content of a file that only a run of the pipeline makes."""
+    if not path.is_file():
+        raise ConfigurationError(
+            path, found="not made yet", expected="a finished pipeline", fix="run `dvc repro`"
+        )
+    return read_json(path)

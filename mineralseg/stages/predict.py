@@ -122,6 +122,8 @@ def _predict_group(
             fix="choose another --out, or --overwrite",
         )
     (folder / RUN_NAME).unlink(missing_ok=True)
+    for left_by_a_killed_process in folder.glob(".tmp-*"):
+        left_by_a_killed_process.unlink()
     with open_views(group.views, specs, group=group.name) as views:
         _compare_scales(predictor, views, group.name)
         modal, preview = _write_maps(predictor, views, folder, model=model, progress=progress)

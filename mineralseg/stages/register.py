@@ -4,15 +4,15 @@ import getpass
 from pathlib import Path
 
 from mineralseg.config.params import Params
-from mineralseg.errors import ConfigurationError
+from mineralseg.errors import ConfigurationError, UntrustedArtefact
 from mineralseg.io.tables import read_csv
-from mineralseg.models.bundle import CARD_NAME, Bundle, load_bundle
-from mineralseg.models.card import render_card
+from mineralseg.models.bundle import Bundle, load_bundle
 from mineralseg.stages.evaluate import log_evaluation
 from mineralseg.stages.runs import MlflowRunBook
-from mineralseg.stages.train import HISTORY_NAME
+from mineralseg.stages.train import HISTORY_NAME, identity_tags
 from mineralseg.stages.workspace import Workspace
-from mineralseg.tracking.registry import WEIGHTS_SHA256, Promotion, Registry, Version
+from mineralseg.tracking.artefacts import bundle_sha256
+from mineralseg.tracking.registry import BUNDLE_SHA256, WEIGHTS_SHA256, Promotion, Registry, Version
 
 
 def register_bundle(params: Params, workspace: Workspace) -> Version:
@@ -37,10 +37,9 @@ def register_bundle(params: Params, workspace: Workspace) -> Version:
         weights_sha256=bundle.spec.weights_sha256,
         tags=_version_tags(bundle),
     )
-    run = book.find(bundle.spec.training["fingerprint"])
-    run.log_artifact(workspace.bundle / CARD_NAME, folder="")
-    run.set_description(render_card(bundle.spec, name=params.project.name))
-    run.set_tags({"mineralseg.registered_version": str(version.number)})
+    book.find(bundle.spec.training["fingerprint"]).set_tags(
+        {"mineralseg.registered_version": str(version.number)}
+    )
     return version
 
 
@@ -69,17 +68,25 @@ def fetch_bundle(params: Params, workspace: Workspace, selector: str) -> tuple[V
     """
     registry = open_registry(params, workspace)
     version = registry.resolve(selector)
-    sha256 = version.tags[WEIGHTS_SHA256]
-    folder = workspace.private / "models" / f"{version.model}-{version.number}-{sha256[:16]}"
+    recorded = version.tags.get(BUNDLE_SHA256, "no recorded hash")
+    folder = workspace.private / "models" / f"{version.model}-{version.number}-{recorded[:16]}"
     if not folder.is_dir():
         registry.download(version, folder)
-    return version, load_bundle(folder, expected_sha256=sha256)
+    found = bundle_sha256(folder)
+    if found != recorded:
+        raise UntrustedArtefact(
+            folder,
+            found=f"files with hash {found}",
+            expected=f"{recorded} as the registry says",
+            fix="delete the folder, and it is fetched again",
+        )
+    return version, load_bundle(folder, expected_sha256=version.tags.get(WEIGHTS_SHA256))
 
 
 def _restored_run(book: MlflowRunBook, params: Params, workspace: Workspace, bundle: Bundle) -> str | None:
     """Write the run of a training that DVC restored from its cache, and return its id."""
     training = bundle.spec.training
-    tags = {"mineralseg.restored": "true"} | {f"data.{key}": value for key, value in training.items()}
+    tags = {"mineralseg.restored": "true", **identity_tags(training)}
     name = f"{params.model.arch}-{params.model.encoder}-{training['fingerprint'][:6]}"
     with book.open(name=name, fingerprint=training["fingerprint"], tags=tags, resume_run_id=None) as run:
         run.log_params(params.flat())
@@ -88,8 +95,7 @@ def _restored_run(book: MlflowRunBook, params: Params, workspace: Workspace, bun
         for row in read_csv(_history(workspace)):
             step = int(row.pop("epoch"))
             run.log_metrics({spelled.get(key, key): float(value) for key, value in row.items()}, step=step)
-        if bundle.spec.scores is not None:
-            log_evaluation(run, bundle.spec.scores, workspace.evaluation)
+        log_evaluation(run, bundle.spec, workspace.evaluation, name=params.project.name)
         return run.run_id
 
 
@@ -98,7 +104,7 @@ def _history(workspace: Workspace) -> Path:
 
 
 def _version_tags(bundle: Bundle) -> dict[str, str]:
-    tags = {f"mineralseg.{key}": value for key, value in bundle.spec.training.items()}
+    tags = identity_tags(bundle.spec.training)
     if bundle.spec.scores is not None and bundle.spec.scores.mean_iou is not None:
         tags["test.mean_iou"] = f"{bundle.spec.scores.mean_iou:.4f}"
         tags["test.pixel_accuracy"] = f"{bundle.spec.scores.pixel_accuracy:.4f}"

@@ -53,12 +53,14 @@ class MlflowRunBook:
         self, *, name: str, fingerprint: str, tags: Mapping[str, str], resume_run_id: str | None
     ) -> AbstractContextManager[Tracker]:
         """Open a run with lineage tags."""
-        lineage = lineage_tags(self._workspace.root, apart_from=MADE_BY_PIPELINE)
+        known = lineage_tags(self._workspace.root, apart_from=MADE_BY_PIPELINE)
+        # What comes after the data in dvc.lock is, while a stage runs, still that of the run before.
+        lineage = {k: v for k, v in known.items() if not k.startswith("dvc.") or k.startswith("dvc.data/")}
         return tracked_run(
             self.store,
             name=name,
             fingerprint=fingerprint,
-            tags={**lineage, **tags},
+            tags={**lineage, "mlflow.source.name": "dvc repro", "mlflow.source.type": "LOCAL", **tags},
             resume_run_id=resume_run_id,
         )
 

@@ -162,7 +162,7 @@ def _size(facts: dict[str, Any], default: Any) -> float | None:
 def _shipped_params(name: str, illuminations: Sequence[str], rows: Sequence[SampleRow]) -> str:
     """Return the shipped params.yaml with this project's name, views and kind of split."""
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "minerals"
-    text = _shipped("params.yaml").replace("name: NAME", f"name: {project}")
+    text = _shipped("params.yaml").replace("name: NAME", f'name: "{project}"')
     text = text.replace("illuminations: []", f"illuminations: [{', '.join(illuminations)}]")
     if all(row.part is not None for row in rows):
         text = re.sub(

@@ -1,6 +1,6 @@
 """Synth: slides with known truth, in the guide's layout."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -111,8 +111,13 @@ def _write_truth(section: SyntheticSection, folder: Path) -> None:
     write_json(
         folder / "modal.json", {"pixel_size_um": section.pixel_size_um, "fraction": section.modal_fraction}
     )
-    grains = [asdict(grain) for grain in section.grains]
     write_csv(
-        folder / "grains.csv", list(grains[0]) if grains else ["grain"], [list(g.values()) for g in grains]
+        folder / "grains.csv",
+        ["id", "mineral", "area_px", "ecd_um", "centroid_x_px", "centroid_y_px", "axis_deg"],
+        [
+            [g.id, g.mineral, g.area_px]
+            + [round(value, 3) for value in (g.ecd_um, *g.centroid_xy_px, g.axis_deg)]
+            for g in section.grains
+        ],
     )
     write_png(folder / "mineral_map.png", section.coarse_map_HWC)

@@ -1,7 +1,7 @@
 """Train: find the weights, with every epoch on record and on disk."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mineralseg.config.params import Params
@@ -64,7 +64,7 @@ def train_model(params: Params, workspace: Workspace, *, runs: RunBook, progress
         with runs.open(
             name=name,
             fingerprint=fingerprint,
-            tags={f"data.{k}": v for k, v in identity.items()},
+            tags=identity_tags(identity),
             resume_run_id=run_id,
         ) as tracker:
             describe_run(tracker, params, identity, train=train, val=val)
@@ -92,6 +92,11 @@ def training_identity(
         "params_sha256": content_key({"seed": params.project.seed, **sections}),
     }
     return {"fingerprint": content_key(parts), **parts}
+
+
+def identity_tags(identity: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes of a training as tags of its run and of its versions."""
+    return {f"mineralseg.{name}": value for name, value in identity.items()}
 
 
 def describe_run(
