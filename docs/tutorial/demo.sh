@@ -23,4 +23,5 @@ Done in $((SECONDS - started)) s. What there is to see, in demo/work:
   its true modal mineralogy    ../new/S01a/truth/modal.json
   the evaluation               reports/evaluation/index.html
   the runs in MLflow           cd demo/work && mlflow ui --backend-store-uri sqlite:///.mineralseg/mlflow.db
+                               http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning
 END

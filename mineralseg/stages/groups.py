@@ -1,5 +1,6 @@
 """Which files belong together: the views of one field, found by their names."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,17 @@ def _files(inputs: Sequence[Path]) -> list[Path]:
     for path in inputs:
         if path.is_dir():
             folders = [path, path / "image", *sorted(path.glob("*/image"))]
-            found += [file.absolute() for folder in folders for file in list_images(folder)]
+            found += [_tidy(file) for folder in folders for file in list_images(folder)]
         elif path.exists():
-            found.append(path.absolute())
+            found.append(_tidy(path))
         else:
             raise ConfigurationError(path, found="no such file or folder", fix="check the path")
     return found
+
+
+def _tidy(path: Path) -> Path:
+    """Return the absolute path without `..`, links left as they are."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _folder_name(path: Path) -> str:

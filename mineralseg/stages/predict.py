@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mineralseg.core.legend import IGNORE
+from mineralseg.core.legend import IGNORE, Legend
 from mineralseg.core.progress import Progress
 from mineralseg.errors import ConfigurationError, DataFault, MineralsegError, UntrustedArtefact
 from mineralseg.imaging.render import overlay
@@ -17,6 +17,7 @@ from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
 from mineralseg.io.tables import write_csv
 from mineralseg.petrography.modal import ModalRow, measure_modal
 from mineralseg.stages.groups import Group
+from mineralseg.stages.per_sample import content_key
 from mineralseg.stages.scoring import Predictor
 from mineralseg.stages.views import StackedViews, open_views
 
@@ -56,7 +57,7 @@ def predict_groups(
 ) -> Iterator[GroupResult]:
     """Write `out`/<group>/ for every group, yielding each result as it is there.
 
-    A group whose maps were made from the same files by the same weights is skipped. A group that fails
+    A group whose maps were made from the same files by the same model is skipped. A group that fails
     does not stop the others and leaves no map under a final name; `run.json` is written last, so a
     folder without it is unfinished.
 
@@ -101,7 +102,14 @@ def _predict_group(
     specs = predictor.views_of(list(group.views), group=group.name)
     _keep_inputs_safe(folder, group)
     provenance: dict[str, Any] = {
-        "model": {"name": model.name, "version": model.version, "weights_sha256": model.weights_sha256},
+        "model": {
+            "name": model.name,
+            "version": model.version,
+            "weights_sha256": model.weights_sha256,
+            "behaviour_sha256": content_key(
+                predictor.spec.model_dump(mode="json", exclude={"scores", "training"})
+            ),
+        },
         "inputs": {
             spec.illumination: {
                 "path": str(group.views[spec.illumination]),
@@ -113,7 +121,7 @@ def _predict_group(
     done = _finished(folder, provenance)
     if done is not None and not overwrite:
         progress("is there already")
-        return _result(group.name, "skipped", folder, done)
+        return _result(group.name, "skipped", folder, done, predictor.legend)
     if (folder / RUN_NAME).exists() and not overwrite:
         raise ConfigurationError(
             folder,
@@ -140,16 +148,17 @@ def _predict_group(
         "modal_percent": {row.mineral: round(row.area_percent, 4) for row in modal},
     }
     write_json(folder / RUN_NAME, record)
-    return _result(group.name, "done", folder, record)
+    return _result(group.name, "done", folder, record, predictor.legend)
 
 
 def _result(
-    group: str, status: Literal["done", "skipped"], folder: Path, record: dict[str, Any]
+    group: str, status: Literal["done", "skipped"], folder: Path, record: dict[str, Any], legend: Legend
 ) -> GroupResult:
     """Return what the record of a finished group says, with its files where they are now."""
     names = record["outputs"] | {"run": RUN_NAME}
     paths = {kind: str(folder / name) for kind, name in names.items()}
-    return GroupResult(group, status, paths, record["modal_percent"])
+    percent = record["modal_percent"]
+    return GroupResult(group, status, paths, {name: percent[name] for name in legend.names})
 
 
 def _write_maps(
@@ -239,12 +248,10 @@ def _write_tables(folder: Path, modal: Sequence[ModalRow]) -> dict[str, str]:
 
 
 def _finished(folder: Path, provenance: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record of maps made from the same files by the same weights, if they are all sound."""
+    """Return the record of maps made from the same files by the same model, if they are all sound."""
     try:
         record: dict[str, Any] = read_json(folder / RUN_NAME)
-        same = record["model"]["weights_sha256"] == provenance["model"]["weights_sha256"] and {
-            view: entry["sha256"] for view, entry in record["inputs"].items()
-        } == {view: entry["sha256"] for view, entry in provenance["inputs"].items()}
+        same = _identity(record) == _identity(provenance)
         sound = same and isinstance(record["modal_percent"], dict)
         sound = sound and all(
             sha256_file(folder / Path(name).name) == record["sha256"][kind]
@@ -255,10 +262,17 @@ def _finished(folder: Path, provenance: dict[str, Any]) -> dict[str, Any] | None
     return record if sound else None
 
 
+def _identity(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what decides whether two records are of the same maps: weights, behaviour, input hashes."""
+    model = record["model"]
+    inputs = {view: entry["sha256"] for view, entry in record["inputs"].items()}
+    return model["weights_sha256"], model["behaviour_sha256"], inputs
+
+
 def _keep_inputs_safe(folder: Path, group: Group) -> None:
-    """Refuse to write where the inputs are."""
+    """Refuse to write where the inputs are, or in a folder in there."""
     for path in group.views.values():
-        if path.resolve().parent == folder.resolve():
+        if folder.resolve().is_relative_to(path.resolve().parent):
             raise ConfigurationError(
                 folder,
                 found="the folder of the input images",

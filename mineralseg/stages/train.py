@@ -65,7 +65,7 @@ def train_model(params: Params, workspace: Workspace, *, runs: RunBook, progress
             name=name,
             fingerprint=fingerprint,
             tags=identity_tags(identity),
-            resume_run_id=run_id,
+            resume_run_id=run_id or None,
         ) as tracker:
             describe_run(tracker, params, identity, train=train, val=val)
             training = Training(params, legend, specs, workspace=workspace, progress=progress)
