@@ -122,7 +122,7 @@ def test_checkpoints_of_finished_trainings_go_and_of_interrupted_ones_stay(prepa
     with pytest.raises(Interrupted):
         train(prepared, progress=interrupt_after(1))
     [interrupted] = prepared.checkpoints.iterdir()
-    for rate in (0.002, 0.003):
+    for rate in (0.0011, 0.0012):
         change_params(prepared, {"train.learning_rate": rate})
         train(prepared)
     kept = set(prepared.checkpoints.iterdir())
