@@ -141,12 +141,10 @@ def log_evaluation(tracker: Tracker, spec: BundleSpec, folder: Path, *, name: st
     card = render_card(spec, name=name)
     tracker.set_description(card)
     tracker.log_text(card, "model-card.md")
+    # At the top of the run's files, for that is where MLflow offers them side by side for two runs.
     for path in sorted(folder.glob("*.png")):
-        kind = path.stem.rpartition("_")[2]
-        if kind in ("overlay", "errors"):
-            tracker.log_artifact(path, folder=f"evaluation/{kind}")
-        elif path.stem == "confusion":
-            tracker.log_artifact(path, folder="evaluation")
+        if path.stem == "confusion" or path.stem.endswith(("_overlay", "_errors")):
+            tracker.log_artifact(path, folder="")
 
 
 def _labelled(folder: SampleFolder, legend: Legend) -> LabelledSample:

@@ -63,10 +63,8 @@ def test_a_run_shows_parameters_scores_lineage_data_and_pictures(recorded_once: 
     }
     assert contexts == {"training", "validation"}
     files = artifacts(book, info.run_id)
-    pictures = {
-        f"evaluation/{kind}/{n}_{kind}.png" for kind in ("overlay", "errors") for n in report["samples"]
-    }
-    assert files == {"evaluation/confusion.png", "model-card.md"} | pictures
+    pictures = {f"{n}_{kind}.png" for kind in ("overlay", "errors") for n in report["samples"]}
+    assert files == {"confusion.png", "model-card.md"} | pictures
     assert info.tags["mlflow.note.content"].startswith("# tiny: deeplabv3plus / tu-lcnet_050")
 
 
