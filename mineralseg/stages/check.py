@@ -7,7 +7,6 @@ from pathlib import Path
 from mineralseg.config.data import SplitByManifest
 from mineralseg.config.params import Params
 from mineralseg.core.progress import Progress
-from mineralseg.core.split import SampleRow
 from mineralseg.errors import MineralsegError
 from mineralseg.io.tables import read_samples
 from mineralseg.stages.code import check_code_file
@@ -41,17 +40,21 @@ def check_workspace(folder: Path, *, progress: Progress) -> CheckResult:
     except MineralsegError as fault:
         faults.append(fault)
     faults += _faults_of(lambda: check_code_file(workspace.code_file))
-    faults += _faults_of(lambda: deal(params, _rows(workspace, inspection, params)))
+    faults += _faults_of_split(params, workspace)
     return CheckResult(len(inspection.slides), _distinct(faults))
 
 
-def _rows(workspace: Workspace, inspection: Inspection, params: Params) -> list[SampleRow]:
-    """Return the listed rows; a fixed split is judged whole, others only on what is on disk."""
-    rows = read_samples(workspace.samples_file)
-    if isinstance(params.split, SplitByManifest):
-        return rows
-    present = {slide.sample for slide in inspection.slides}
-    return [row for row in rows if row.sample in present] or rows
+def _faults_of_split(params: Params, workspace: Workspace) -> Iterator[MineralsegError]:
+    """Yield what is wrong with the split of the listed samples, as if all of them were sound."""
+    try:
+        rows = read_samples(workspace.samples_file)
+    except MineralsegError as fault:
+        yield fault
+        return
+    yield from _faults_of(lambda: deal(params, rows))
+    stated = [row for row in rows if row.part is not None]
+    if isinstance(params.split, SplitByManifest) and 0 < len(stated) < len(rows):
+        yield from _faults_of(lambda: deal(params, stated))
 
 
 def _faults_of(step: Callable[[], object]) -> Iterator[MineralsegError]:

@@ -1,4 +1,3 @@
-import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -268,5 +267,15 @@ PLAIN = st.recursive(
 @LAW
 @given(key=st.sampled_from([*Params.model_fields, *PARAMS.flat()]), value=PLAIN)
 def test_whatever_a_file_holds_is_read_or_refused(key: str, value: object) -> None:
-    with contextlib.suppress(ConfigurationError):
-        Params.parse(_changed({key: value}))
+    match _outcome(_changed({key: value})):
+        case Params() as params:
+            assert Params.parse(params.model_dump(mode="json")) == params
+        case str(message):
+            assert key.split(".", maxsplit=1)[0] in message
+
+
+def _outcome(values: object) -> Params | str:
+    try:
+        return Params.parse(values)
+    except ConfigurationError as error:
+        return str(error)

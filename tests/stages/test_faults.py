@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mineralseg.core.progress import silent
 from mineralseg.errors import ConfigurationError, DataFaults
 from mineralseg.io.raster import read_mask
+from mineralseg.io.tables import read_samples, write_samples
 from mineralseg.stages.check import check_workspace
 from mineralseg.stages.ingest import ingest_slides
 from mineralseg.stages.workspace import Workspace
@@ -144,6 +146,18 @@ def test_a_torn_specimen_in_a_fixed_manifest_is_a_fault(raw_workspace: Workspace
     raw_workspace.samples_file.write_text("\n".join(["sample,specimen,split,pixel_size_um", *lines]))
     [fault] = check_workspace(raw_workspace.root, progress=silent).faults
     assert "S01 in train and val" in fault.found
+
+
+def test_a_torn_specimen_is_told_beside_samples_without_a_part(raw_workspace: Workspace) -> None:
+    change_params(raw_workspace, {"split": {"kind": "fixed_manifest"}})
+    first, second, *others = read_samples(raw_workspace.samples_file)
+    assert first.specimen == second.specimen
+    write_samples(
+        raw_workspace.samples_file, [replace(first, part="train"), replace(second, part="test"), *others]
+    )
+    told = [str(fault) for fault in check_workspace(raw_workspace.root, progress=silent).faults]
+    assert any(f"no split given for {others[0].sample}" in fault for fault in told)
+    assert any(f"two sides: {first.specimen} in test and train" in fault for fault in told)
 
 
 def test_a_workspace_made_with_another_mineralseg_says_how_to_accept_this_one(
