@@ -24,6 +24,7 @@ MAX_TEXT_BYTES = 64 * 2**20
 """Largest text or JSON file that is read: far above any manifest, far below the memory of a laptop."""
 
 _FILE_MODE = 0o644
+_TEMPORARY = ".tmp-"
 _MACHINE_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 _WRITE_FIXES = {
     errno.ENOSPC: "free some space on this disk and run again",
@@ -162,7 +163,7 @@ def replacement(path: Path) -> Iterator[Path]:
         raise ConfigurationError(printable(path), found="a folder", expected="the name of a file to write")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
     temporary = Path(name)
     try:
         with writing(path):
@@ -177,6 +178,12 @@ def replacement(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers have left in `folder`; the caller holds the lock of living ones."""
+    for left in folder.glob(f"{_TEMPORARY}*"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from mineralseg.core.legend import IGNORE, Legend
 from mineralseg.core.progress import Progress
 from mineralseg.errors import ConfigurationError, DataFault, MineralsegError, UntrustedArtefact
 from mineralseg.imaging.render import overlay
-from mineralseg.io.files import hold_lock, read_json, sha256_file, write_json
+from mineralseg.io.files import hold_lock, read_json, sha256_file, sweep, write_json
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
 from mineralseg.io.tables import write_csv
 from mineralseg.petrography.modal import ModalRow, measure_modal
@@ -130,8 +130,7 @@ def _predict_group(
             fix="choose another --out, or --overwrite",
         )
     (folder / RUN_NAME).unlink(missing_ok=True)
-    for left_by_a_killed_process in folder.glob(".tmp-*"):
-        left_by_a_killed_process.unlink()
+    sweep(folder)
     with open_views(group.views, specs, group=group.name) as views:
         _compare_scales(predictor, views, group.name)
         modal, preview = _write_maps(predictor, views, folder, model=model, progress=progress)

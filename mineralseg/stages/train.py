@@ -11,7 +11,7 @@ from mineralseg.core.progress import Progress
 from mineralseg.engine.checkpoint import load_checkpoint
 from mineralseg.engine.device import make_deterministic
 from mineralseg.engine.fit import FitState
-from mineralseg.io.files import hold_lock, write_json, write_text
+from mineralseg.io.files import hold_lock, sweep, write_json, write_text
 from mineralseg.io.tables import read_legend, write_csv
 from mineralseg.models.bundle import save_bundle
 from mineralseg.stages.code import code_sha256
@@ -56,6 +56,7 @@ def train_model(params: Params, workspace: Workspace, *, runs: RunBook, progress
         identity = training_identity(params, legend, train=train, val=val)
         fingerprint = identity["fingerprint"]
         folder = workspace.checkpoints / fingerprint[:32]
+        sweep(folder)
         found = load_checkpoint(folder, warn=progress)
         _forget_other_trainings(workspace, fingerprint)
         forget_working_copies(workspace, [*train, *val], data=params.data, specs=specs)

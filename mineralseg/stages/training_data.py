@@ -16,6 +16,7 @@ from mineralseg.core.slide import Slide
 from mineralseg.core.split import Part, Split
 from mineralseg.data.working import WorkingSlide, open_working_copy, write_working_copy
 from mineralseg.errors import DataFault
+from mineralseg.io.files import sweep
 from mineralseg.io.raster import read_mask
 from mineralseg.models.bundle import ViewSpec
 from mineralseg.stages.label import LABEL_NAME
@@ -128,6 +129,7 @@ def _working_key(files: SampleFiles, specs: Sequence[ViewSpec], data: DataSectio
 
 def _make_working_copy(folder: Path, files: SampleFiles, specs: Sequence[ViewSpec], *, factor: int) -> None:
     labels = files.labels()
+    sweep(folder)
 
     def read_labels(window: Window) -> NDArray[np.uint8]:
         rows, cols = window.slices

@@ -25,6 +25,7 @@ from mineralseg.io.files import (
     read_text,
     replacement,
     sha256_file,
+    sweep,
     write_atomic,
     write_json,
     write_text,
@@ -318,3 +319,11 @@ def test_lock_that_cannot_be_made_is_no_lock_held(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EnvironmentFault, match=r"run\.lock"):
         hold_lock(tmp_path / "file" / "run.lock", purpose="mine").__enter__()
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "kept.json", b"1")
+    (tmp_path / ".tmp-abc").write_bytes(b"half")
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
