@@ -117,8 +117,9 @@ def test_another_mineralseg_is_not_used_before_it_is_accepted(reproduced: Worksp
 
 @pytest.mark.parametrize("group", [True, False], ids=["all processes", "dvc alone"])
 def test_a_kill_in_the_middle_of_training_changes_nothing_of_the_result(
-    fresh: Workspace, reproduced: Workspace, tmp_path: Path, group: bool
+    fresh: Workspace, reproduced: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: bool
 ) -> None:
+    monkeypatch.setenv("SHELL", "/bin/sh")  # on some systems one that stays between DVC and its stages
     workspace = copy_of(fresh, tmp_path / "ws")
     process = start_repro(workspace.root, tmp_path / "log")
     wait_until(
