@@ -10,17 +10,34 @@ from mineralseg.io.tables import read_yaml, write_yaml
 
 _ROOT = Path(__file__).parents[2]
 _DOOR = ("pipelines/door.py", "mineralseg/cli/boundary.py", "mineralseg/errors.py")
-_FILES = (*_DOOR, *(f"mineralseg/{name}" for name in ("core", "config", "io", "stages")))
+_FILES = (*_DOOR, *(f"mineralseg/{name}" for name in ("core", "config", "io")))
 _NETWORK = (*_FILES, *(f"mineralseg/{name}" for name in ("imaging", "data", "models", "engine", "tracking")))
 
+
+def _of_stages(*names: str) -> tuple[str, ...]:
+    return tuple(f"mineralseg/stages/{name}" for name in ("code.py", "manifest.py", "workspace.py", *names))
+
+
+_PER_SAMPLE = ("inspect.py", "per_sample.py")
+_SAMPLES = (*_PER_SAMPLE, "label.py", "runs.py", "training_data.py", "views.py")
+
 STAGE_CODE: dict[str, tuple[str, ...]] = {
-    "ingest": ("pipelines/ingest.py", *_FILES),
-    "align": ("pipelines/align.py", *_FILES),
-    "label": ("pipelines/label.py", *_FILES),
-    "split": ("pipelines/split.py", *_FILES),
-    "train": ("pipelines/train.py", *_NETWORK),
-    "evaluate": ("pipelines/evaluate.py", *_NETWORK),
-    "package": ("pipelines/package.py", *_FILES, "mineralseg/models"),
+    "ingest": ("pipelines/ingest.py", *_FILES, *_of_stages("ingest.py", *_PER_SAMPLE)),
+    "align": ("pipelines/align.py", *_FILES, *_of_stages("align.py", "per_sample.py")),
+    "label": ("pipelines/label.py", *_FILES, *_of_stages("label.py", *_PER_SAMPLE)),
+    "split": ("pipelines/split.py", *_FILES, *_of_stages("split.py")),
+    "train": ("pipelines/train.py", *_NETWORK, *_of_stages("train.py", "fitting.py", *_SAMPLES)),
+    "evaluate": (
+        "pipelines/evaluate.py",
+        *_NETWORK,
+        *_of_stages("evaluate.py", "evaluation_page.py", "scoring.py", "templates", *_SAMPLES),
+    ),
+    "package": (
+        "pipelines/package.py",
+        *_FILES,
+        "mineralseg/models",
+        *(f"mineralseg/stages/{name}" for name in ("code.py", "package.py", "workspace.py")),
+    ),
 }
 """Files and packages that a stage runs, from the folder that holds `mineralseg`; what dvc.yaml must watch."""
 

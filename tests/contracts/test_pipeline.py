@@ -85,10 +85,20 @@ def test_both_kinds_of_workspace_watch_the_same_code_and_it_exists(stage: str) -
 
 @pytest.mark.parametrize("stage", SHIPPED)
 def test_no_stage_waits_for_code_that_it_does_not_import(stage: str) -> None:
-    idle = [
-        place for place in STAGE_CODE[stage] if not any(covered(file, {place}) for file in code_of(stage))
-    ]
-    assert idle == []
+    used = {*code_of(stage), *templates_of(stage)}
+    assert [place for place in STAGE_CODE[stage] if not any(covered(file, {place}) for file in used)] == []
+
+
+def templates_of(stage: str) -> list[str]:
+    """Return the pages that a stage fills in, if it imports what does so."""
+    folder = ROOT / "mineralseg" / "stages" / "templates"
+    draws = "mineralseg/stages/evaluation_page.py" in code_of(stage)
+    return [path.relative_to(ROOT).as_posix() for path in folder.iterdir()] if draws else []
+
+
+@pytest.mark.parametrize("stage", SHIPPED)
+def test_every_page_a_stage_fills_in_is_watched(stage: str) -> None:
+    assert [file for file in templates_of(stage) if not covered(file, code_deps(HERE[stage]))] == []
 
 
 def test_the_slides_of_the_repository_watch_what_makes_them() -> None:
