@@ -26,19 +26,29 @@ def evaluate(
             help="Labelled folder: <sample>/image/*, <sample>/label/*, legend.", show_default="the workspace"
         ),
     ] = None,
-    split: Annotated[Part, typer.Option(help="Side of the workspace's split.")] = Part.TEST,
+    split: Annotated[
+        Part | None, typer.Option(help="Side of the workspace's split.", show_default="test")
+    ] = None,
     workspace: WorkspaceOption = HERE,
     json_lines: JsonOption = False,
 ) -> None:
     """Score a registered version on the workspace or on any labelled folder."""
+    from mineralseg.errors import ConfigurationError
     from mineralseg.stages.evaluate import evaluate_bundle, folder_samples, workspace_samples
     from mineralseg.stages.register import fetch_bundle
     from mineralseg.stages.workspace import Workspace
 
+    if data is not None and split is not None:
+        raise ConfigurationError(
+            "evaluate", found="--data and --split together", expected="one of them", fix="leave out --split"
+        )
     place = Workspace.at(workspace)
     params = place.params()
     version, bundle = fetch_bundle(params, place, model_version)
-    samples = workspace_samples(params, place, split.value) if data is None else folder_samples(data, bundle)
+    if data is None:
+        samples = workspace_samples(params, place, (split or Part.TEST).value, bundle)
+    else:
+        samples = folder_samples(data, bundle)
     scores = evaluate_bundle(bundle, samples, progress=tell)
     if json_lines:
         emit({"model_version": version.number, **scores.model_dump(mode="json")})

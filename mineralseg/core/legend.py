@@ -13,7 +13,16 @@ from mineralseg.errors import DataFault
 IGNORE = 255
 """Class index and code on disk of a pixel that has no label: void in every count, loss and score."""
 
+_STRIP_ROWS = 512
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def histogram(codes_HW: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many pixels have each value 0..255, counted in strips so that memory stays flat."""
+    counts = np.zeros(256, np.int64)
+    for row in range(0, len(codes_HW), _STRIP_ROWS):
+        counts += np.bincount(codes_HW[row : row + _STRIP_ROWS].ravel(), minlength=256)
+    return counts
 
 
 @dataclass(frozen=True)

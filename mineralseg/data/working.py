@@ -75,8 +75,9 @@ def write_working_copy(
     height, width = size_px
     rows, cols = -(-height // factor), -(-width // factor)
     with (
-        create_array(folder / "image.npy", (rows, cols, bands)) as image,
+        # what is entered first is named last: labels.npy stands for a finished copy
         create_array(folder / "labels.npy", (rows, cols)) as labels,
+        create_array(folder / "image.npy", (rows, cols, bands)) as image,
     ):
         for row in range(0, rows, _STRIP_PX):
             stop = min(row + _STRIP_PX, rows)

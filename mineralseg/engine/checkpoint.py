@@ -51,7 +51,7 @@ def load_checkpoint(folder: Path, *, warn: Callable[[str], None]) -> tuple[FitSt
             data = read_bytes(path, max_bytes=_MAX_BYTES)
             if hashlib.sha256(data).hexdigest() != entry["sha256"]:
                 raise DataFault(path, found="another sha256 than recorded")
-            content = torch.load(io.BytesIO(data), weights_only=True)
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
             return FitState(**content), str(pointer["run_id"])
         except (DataFault, pickle.UnpicklingError, RuntimeError) as fault:
             warn(f"checkpoint {path} is damaged, trying the one before ({fault})")

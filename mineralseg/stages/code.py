@@ -67,7 +67,8 @@ def check_code_file(path: Path) -> None:
     """
     if not path.is_file():
         return
-    recorded = read_yaml(path)
+    content = read_yaml(path)
+    recorded = content if isinstance(content, dict) else {}
     changed = [stage for stage in STAGE_CODE if recorded.get(stage) != code_sha256(stage)]
     if changed:
         raise ConfigurationError(

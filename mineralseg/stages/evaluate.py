@@ -24,6 +24,7 @@ from mineralseg.models.bundle import Bundle, BundleSpec, Scores, load_bundle
 from mineralseg.models.card import render_card
 from mineralseg.stages.evaluation_page import SampleFigures, render_page
 from mineralseg.stages.manifest import read_manifest, read_split
+from mineralseg.stages.per_sample import content_key
 from mineralseg.stages.runs import RunBook
 from mineralseg.stages.scoring import (
     LabelledSample,
@@ -33,7 +34,7 @@ from mineralseg.stages.scoring import (
     score_samples,
     summarise,
 )
-from mineralseg.stages.training_data import part_samples
+from mineralseg.stages.training_data import content_of, part_samples
 from mineralseg.stages.workspace import Workspace
 from mineralseg.tracking.tracker import Tracker
 
@@ -45,7 +46,7 @@ def evaluate_model(
     make_deterministic(threads=params.train.threads)
     bundle = load_bundle(workspace.model)
     predictor = Predictor(bundle)
-    scores = score_samples(predictor, workspace_samples(params, workspace, "test"), progress=progress)
+    scores = score_samples(predictor, workspace_samples(params, workspace, "test", bundle), progress=progress)
     summary = summarise(scores, predictor.legend)
     report = summary.model_dump(mode="json")
     write_json(workspace.report("evaluate"), report)
@@ -64,9 +65,26 @@ def evaluate_bundle(bundle: Bundle, samples: Sequence[LabelledSample], *, progre
     return summarise(score_samples(predictor, samples, progress=progress), predictor.legend)
 
 
-def workspace_samples(params: Params, workspace: Workspace, part: Part) -> list[LabelledSample]:
-    """Return the aligned, labelled samples of one part of a workspace."""
+def workspace_samples(
+    params: Params, workspace: Workspace, part: Part, bundle: Bundle
+) -> list[LabelledSample]:
+    """Return the aligned, labelled samples of one part of a workspace, for a bundle that may be scored there.
+
+    Raises:
+        UntrustedArtefact: the bundle has other classes, or was trained on other data or another split, so
+            that a held-out sample of today may be one that it has seen.
+    """
+    _require_same_classes(bundle, read_legend(workspace.legend_file), workspace.legend_file)
     slides, split = read_manifest(workspace.manifest), read_split(workspace.splits)
+    for seen in ("train", "val") if part != "train" else ():
+        content = content_key(content_of(part_samples(workspace, slides, split, seen, params.data)))
+        if content != bundle.spec.training[f"{seen}_data_sha256"]:
+            raise UntrustedArtefact(
+                "model",
+                found=f"training with other {seen} samples than the workspace has now",
+                expected="the same data and split, or its scores could be of rock that it has seen",
+                fix="check out the data of that version, or score it on other slides with --data",
+            )
     return [
         LabelledSample(files.slide.sample, files.views, files.labels)
         for files in part_samples(workspace, slides, split, part, params.data)
@@ -81,14 +99,7 @@ def folder_samples(root: Path, bundle: Bundle) -> list[LabelledSample]:
         DataFaults: samples without exactly one mask, or with a view twice.
     """
     legend = read_legend(find_legend(root))
-    theirs = bundle.spec.legend
-    if [(m.code, m.name) for m in legend.minerals] != [(m.code, m.name) for m in theirs.minerals]:
-        raise UntrustedArtefact(
-            "model",
-            found=f"classes {_listed(theirs)}",
-            expected=f"{_listed(legend)} as in {root}",
-            fix="evaluate on data with the model's classes",
-        )
+    _require_same_classes(bundle, legend, root)
     samples, faults = [], list[MineralsegError]()
     for folder in find_samples(root):
         twice = [str(name) for name, paths in folder.views.items() if len(paths) > 1]
@@ -145,6 +156,18 @@ def log_evaluation(tracker: Tracker, spec: BundleSpec, folder: Path, *, name: st
     for path in sorted(folder.glob("*.png")):
         if path.stem == "confusion" or path.stem.endswith(("_overlay", "_errors")):
             tracker.log_artifact(path, folder="")
+
+
+def _require_same_classes(bundle: Bundle, legend: Legend, place: Path) -> None:
+    """Refuse to score a bundle against a legend with other codes or names."""
+    theirs = bundle.spec.legend
+    if [(m.code, m.name) for m in legend.minerals] != [(m.code, m.name) for m in theirs.minerals]:
+        raise UntrustedArtefact(
+            "model",
+            found=f"classes {_listed(theirs)}",
+            expected=f"{_listed(legend)} as in {place}",
+            fix="evaluate on data with the model's classes",
+        )
 
 
 def _labelled(folder: SampleFolder, legend: Legend) -> LabelledSample:

@@ -76,7 +76,7 @@ def inspect_workspace(
 def _key_parts(folder: SampleFolder, row: SampleRow, legend: Legend, params: Params) -> dict[str, Any]:
     paths = [path for paths in folder.views.values() for path in paths] + list(folder.labels)
     return {
-        "files": {path.name: sha256_file(path) for path in paths},
+        "files": {f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths},
         "row": asdict(row),
         "legend": legend.to_rows(),
         "wanted": params.data.illuminations,

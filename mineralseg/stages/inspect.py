@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mineralseg.core.geometry import PixelSize, Window
-from mineralseg.core.legend import Legend
+from mineralseg.core.legend import Legend, histogram
 from mineralseg.core.slide import Illumination, ImageFile, Slide
 from mineralseg.core.split import SampleRow
 from mineralseg.errors import DataFault, MineralsegError
@@ -87,6 +87,7 @@ def inspect_samples(
             except MineralsegError as fault:
                 faults.append(fault)
     faults += _faults_of_bands(slides)
+    faults += _faults_of_specimens(slides)
     return Inspection(tuple(slides), tuple(faults))
 
 
@@ -130,7 +131,7 @@ def _read_through(path: Path) -> RasterInfo:
 
 def counts_of(indices_HW: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", classes: int) -> list[int]:
     """Return pixels by class index."""
-    return [int(count) for count in np.bincount(indices_HW.ravel(), minlength=256)[:classes]]
+    return [int(count) for count in histogram(indices_HW)[:classes]]
 
 
 def _faults_of_names(folder: SampleFolder, wanted: Sequence[str], root: Path) -> Iterator[MineralsegError]:
@@ -178,9 +179,41 @@ def _faults_of_bands(slides: Sequence[Slide]) -> Iterator[MineralsegError]:
                 )
 
 
+def _faults_of_specimens(slides: Sequence[Slide]) -> Iterator[MineralsegError]:
+    """Yield what would let one rock lie on two sides of a split under two names."""
+    spelled: dict[str, str] = {}
+    owner: dict[str, Slide] = {}
+    for slide in slides:
+        usual = spelled.setdefault(slide.specimen.casefold(), slide.specimen)
+        if usual != slide.specimen:
+            yield DataFault(
+                f"sample {slide.sample}",
+                found=f"specimen {slide.specimen}, and {usual} elsewhere",
+                expected="one spelling a specimen",
+                fix="correct samples.csv",
+            )
+        for name, image in slide.views.items():
+            first = owner.setdefault(image.sha256, slide)
+            if first.specimen.casefold() != slide.specimen.casefold():
+                yield DataFault(
+                    f"sample {slide.sample}",
+                    found=f"{name} is the very image of sample {first.sample}, of another specimen",
+                    expected="each field once, or under its specimen",
+                    fix="remove one, or give both the same specimen in samples.csv",
+                )
+
+
 def _pixel_size(row: SampleRow, from_files: Sequence[PixelSize]) -> PixelSize:
     """Return what a person declared, else what the files agree on, else unknown."""
     if row.pixel_size_um is not None:
         return PixelSize.declared(row.pixel_size_um)
-    stated = {size for size in from_files if size.um is not None}
-    return stated.pop() if len(stated) == 1 else PixelSize.unknown()
+    stated = [size for size in from_files if size.um is not None]
+    sizes_um = [size.um for size in stated if size.um is not None]
+    if sizes_um and max(sizes_um) > 1.01 * min(sizes_um):
+        raise DataFault(
+            f"sample {row.sample}",
+            found=f"views of {' and '.join(f'{um:g}' for um in sorted(set(sizes_um)))} um/px",
+            expected="one pixel size",
+            fix="export the views alike, or state pixel_size_um in samples.csv",
+        )
+    return stated[0] if stated else PixelSize.unknown()

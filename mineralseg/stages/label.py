@@ -52,6 +52,7 @@ def _work(slide: Slide, legend: Legend, labels: LabelsSection, raw: Path) -> Sam
     depends_on = {
         "labels": labels.model_dump(mode="json"),
         "mask": label.sha256,
+        "pixel_size_um": slide.pixel_size.um,
         "legend": legend.to_rows(),
     }
 

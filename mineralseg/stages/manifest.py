@@ -6,7 +6,7 @@ from typing import Any
 
 from mineralseg.core.geometry import PixelSize
 from mineralseg.core.slide import Illumination, ImageFile, Slide
-from mineralseg.core.split import PARTS, Split
+from mineralseg.core.split import PARTS, Part, Split
 from mineralseg.errors import ConfigurationError, DataFault
 from mineralseg.io.files import read_json, write_json
 
@@ -23,7 +23,10 @@ def read_manifest(path: Path) -> list[Slide]:
         ConfigurationError: the pipeline has not made it yet.
         DataFault: it lists no sample, so that nothing may be trained on it.
     """
-    slides = [slide_from_row(row) for row in _made_by_pipeline(path)["samples"]]
+    content = _made_by_pipeline(path)
+    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
+        raise _unreadable(path)
+    slides = [slide_from_row(row) for row in content["samples"]]
     if not slides:
         raise DataFault(path, found="no sample", expected="at least one", fix="run `mineralseg check`")
     return slides
@@ -62,9 +65,16 @@ def write_split(path: Path, split: Split) -> None:
 
 def read_split(path: Path) -> Split:
     """Return the split in a file."""
-    content = _made_by_pipeline(path)
-    part_of = {sample: part for part in PARTS for sample in content["parts"][part]}
-    return Split(part_of, content["specimens"])
+    match _made_by_pipeline(path):
+        case {
+            "parts": {"train": list(train), "val": list(val), "test": list(test)},
+            "specimens": dict(specimens),
+        }:
+            members: dict[Part, list[str]] = {"train": train, "val": val, "test": test}
+            part_of = {sample: part for part in PARTS for sample in members[part]}
+            return Split(part_of, specimens)
+        case _:
+            raise _unreadable(path)
 
 
 def _made_by_pipeline(path: Path) -> Any:
@@ -74,3 +84,9 @@ def _made_by_pipeline(path: Path) -> Any:
             path, found="not made yet", expected="a finished pipeline", fix="run `dvc repro`"
         )
     return read_json(path)
+
+
+def _unreadable(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        path, found="other content than the pipeline writes", fix="delete it, then run `dvc repro`"
+    )

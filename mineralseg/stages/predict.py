@@ -101,6 +101,10 @@ def _predict_group(
         raise group.fault
     specs = predictor.views_of(list(group.views), group=group.name)
     _keep_inputs_safe(folder, group)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(
+            folder, found="a file", expected="a place for a folder", fix="choose another --out"
+        )
     provenance: dict[str, Any] = {
         "model": {
             "name": model.name,

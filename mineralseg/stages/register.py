@@ -9,7 +9,7 @@ from mineralseg.io.tables import read_csv
 from mineralseg.models.bundle import Bundle, load_bundle
 from mineralseg.stages.evaluate import log_evaluation
 from mineralseg.stages.runs import MlflowRunBook
-from mineralseg.stages.train import HISTORY_NAME, identity_tags
+from mineralseg.stages.train import HISTORY_NAME, identity_tags, params_sha256
 from mineralseg.stages.workspace import Workspace
 from mineralseg.tracking.artefacts import bundle_sha256
 from mineralseg.tracking.registry import BUNDLE_SHA256, WEIGHTS_SHA256, Promotion, Registry, Version
@@ -86,8 +86,15 @@ def fetch_bundle(params: Params, workspace: Workspace, selector: str) -> tuple[V
 def _restored_run(book: MlflowRunBook, params: Params, workspace: Workspace, bundle: Bundle) -> str | None:
     """Write the run of a training that DVC restored from its cache, and return its id."""
     training = bundle.spec.training
+    if params_sha256(params) != training["params_sha256"]:
+        raise ConfigurationError(
+            workspace.params_file,
+            found="parameters that did not make this bundle",
+            expected="those it was trained with, for its run is not in this store and is written from them",
+            fix="restore params.yaml (git checkout params.yaml), or run `dvc repro`",
+        )
     tags = {"mineralseg.restored": "true", **identity_tags(training)}
-    name = f"{params.model.arch}-{params.model.encoder}-{training['fingerprint'][:6]}"
+    name = f"{bundle.spec.arch}-{bundle.spec.encoder}-{training['fingerprint'][:6]}"
     with book.open(name=name, fingerprint=training["fingerprint"], tags=tags, resume_run_id=None) as run:
         run.log_params(params.flat())
         # A table is read with its header in lower case; minerals keep their spelling.

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 
 from mineralseg.config.params import Params
 from mineralseg.core.progress import Progress
-from mineralseg.core.split import SampleRow
+from mineralseg.core.split import PARTS, SampleRow
 from mineralseg.errors import ConfigurationError, DataFault, DataFaults
-from mineralseg.io.files import read_json, read_text, write_text
+from mineralseg.io.files import read_json, read_text, write_text, writing
 from mineralseg.io.programs import git_knows_its_user, run_dvc, run_git
 from mineralseg.io.samples import SampleFolder, find_samples
 from mineralseg.io.tables import (
@@ -83,7 +83,8 @@ def init_workspace(
     if dry_run:
         return Scaffolded(root, len(folders), wanted, committed=False)
     workspace = Workspace(root.absolute())
-    root.mkdir(parents=True, exist_ok=True)
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         progress(f"init: copying {folder.name}")
         _copy_sample(folder, workspace.raw / folder.name)
@@ -130,24 +131,33 @@ def _sample_rows(source: Path, folders: Sequence[SampleFolder]) -> list[SampleRo
 
 def _manifest_rows(path: Path) -> list[SampleRow]:
     """Return the rows in a manifest.json: `splits` of part to sample to {`field` or `specimen`}."""
-    content: Any = read_json(path)
-    size = content.get("pixel_size_um") if isinstance(content, dict) else None
-    match content:
-        case {"splits": dict(splits)} if set(splits) <= {"train", "val", "test"}:
-            return [
-                SampleRow(sample, _specimen(sample, facts), part, _size(facts, size))
-                for part, members in splits.items()
-                for sample, facts in (
-                    members.items() if isinstance(members, dict) else ((m, {}) for m in members)
-                )
-            ]
-        case _:
-            raise DataFault(
-                path,
-                found="another content",
-                expected="`splits` with train, val and test",
-                fix="correct it, or write samples.csv with sample, specimen, split, pixel_size_um",
-            )
+    try:
+        rows = list(_rows_of_manifest(read_json(path)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataFault(
+            path,
+            found="another content",
+            expected="`splits` with train, val and test, each a list of samples or samples with their facts",
+            fix="correct it, or write samples.csv with sample, specimen, split, pixel_size_um",
+        ) from None
+    names = [row.sample for row in rows]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataFault(path, found=f"{', '.join(twice)} in two parts", expected="every sample in one part")
+    return rows
+
+
+def _rows_of_manifest(content: Any) -> Iterator[SampleRow]:
+    size = content.get("pixel_size_um")
+    for part in content["splits"]:
+        if part not in PARTS:
+            raise ValueError(part)
+        members = content["splits"][part]
+        for sample in members:
+            facts = members[sample] if isinstance(members, dict) else {}
+            if not isinstance(sample, str):
+                raise TypeError(sample)
+            yield SampleRow(sample, _specimen(sample, facts), part, _size(facts, size))
 
 
 def _specimen(sample: str, facts: dict[str, Any]) -> str:

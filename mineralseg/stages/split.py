@@ -15,6 +15,7 @@ from mineralseg.core.split import (
     split_by_manifest,
     split_by_sample,
 )
+from mineralseg.errors import ConfigurationError
 from mineralseg.io.files import write_json
 from mineralseg.io.tables import read_samples
 from mineralseg.stages.manifest import read_manifest, write_split
@@ -38,7 +39,19 @@ def split_samples(params: Params, workspace: Workspace, *, progress: Progress) -
 
 
 def deal(params: Params, rows: list[SampleRow]) -> Split:
-    """Return the split that `params.split` asks for."""
+    """Return the split that `params.split` asks for.
+
+    Raises:
+        ConfigurationError: it cannot be, or samples.csv states parts that this kind would pass over.
+    """
+    stated = [row.sample for row in rows if row.part is not None]
+    if stated and not isinstance(params.split, SplitByManifest):
+        raise ConfigurationError(
+            "split.kind",
+            found=f"{params.split.kind}, while samples.csv states a split for {', '.join(stated[:20])}",
+            expected="one place that decides",
+            fix="set split.kind: fixed_manifest, or empty the column `split`",
+        )
     match params.split:
         case SplitByFraction(val=val, test=test):
             return split_by_fraction(rows, val=val, test=test, rng=np.random.default_rng(params.project.seed))

@@ -69,6 +69,8 @@ def train_model(params: Params, workspace: Workspace, *, runs: RunBook, progress
             resume_run_id=run_id or None,
         ) as tracker:
             describe_run(tracker, params, identity, train=train, val=val)
+            if state is not None and tracker.run_id != run_id:
+                log_history(tracker, state, legend)
             training = Training(params, legend, specs, workspace=workspace, progress=progress)
             state = training.run(train, val, resume=state, tracker=tracker, checkpoints=folder)
         bundle = training.bundle(state, identity, pixel_sizes=[f.slide.pixel_size.um for f in train])
@@ -84,15 +86,20 @@ def training_identity(
     params: Params, legend: Legend, *, train: Sequence[SampleFiles], val: Sequence[SampleFiles]
 ) -> dict[str, str]:
     """Return the hashes that identify a training; `fingerprint` covers everything its weights depend on."""
-    sections = params.model_dump(mode="json", include={"data", "model", "train", "inference"})
     parts = {
         "code_sha256": code_sha256("train"),
         "legend_sha256": content_key({"legend": legend.to_rows()}),
         "train_data_sha256": content_key(content_of(train)),
         "val_data_sha256": content_key(content_of(val)),
-        "params_sha256": content_key({"seed": params.project.seed, **sections}),
+        "params_sha256": params_sha256(params),
     }
     return {"fingerprint": content_key(parts), **parts}
+
+
+def params_sha256(params: Params) -> str:
+    """Return one hash over the parameters that the weights depend on."""
+    sections = params.model_dump(mode="json", include={"data", "model", "train", "inference"})
+    return content_key({"seed": params.project.seed, **sections})
 
 
 def identity_tags(identity: Mapping[str, str]) -> dict[str, str]:
@@ -118,6 +125,12 @@ def describe_run(
             context=context,
             tags={"samples": ", ".join(files.slide.sample for files in samples)[:500]},
         )
+
+
+def log_history(tracker: Tracker, state: FitState, legend: Legend) -> None:
+    """Log the epochs that another run saw to the run that goes on with them."""
+    for epoch, row in enumerate(state.history, 1):
+        tracker.log_metrics(epoch_metrics(row, legend), step=epoch)
 
 
 def _forget_other_trainings(workspace: Workspace, fingerprint: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from mineralseg.core.confusion import ConfusionMatrix
+from mineralseg.core.legend import Legend
 from mineralseg.core.progress import silent
+from mineralseg.core.split import Part, Split
 from mineralseg.errors import ConfigurationError, DataFaults, UntrustedArtefact
 from mineralseg.io.files import read_json
-from mineralseg.io.tables import read_csv
+from mineralseg.io.tables import read_csv, read_legend, write_legend
 from mineralseg.models.bundle import load_bundle
 from mineralseg.stages.evaluate import (
     evaluate_bundle,
@@ -23,6 +26,7 @@ from mineralseg.stages.evaluate import (
     workspace_samples,
     write_evaluation,
 )
+from mineralseg.stages.manifest import read_split, write_split
 from mineralseg.stages.runs import NoRunBook
 from mineralseg.stages.scoring import SampleScore
 from mineralseg.stages.workspace import Workspace
@@ -127,7 +131,7 @@ def test_a_folder_scores_as_the_workspace_made_from_it(
         shutil.copytree(slides / name, tmp_path / name)
     shutil.copy(slides / "legend.yaml", tmp_path)
     outside = evaluate_bundle(bundle, folder_samples(tmp_path, bundle), progress=silent)
-    inside = workspace_samples(recorded_once.params(), recorded_once, "test")
+    inside = workspace_samples(recorded_once.params(), recorded_once, "test", bundle)
     assert outside == evaluate_bundle(bundle, inside, progress=silent)
     assert outside.model_dump(mode="json") == read_json(recorded_once.report("evaluate"))
 
@@ -162,3 +166,24 @@ def test_the_report_is_what_the_bundle_carries(recorded_once: Workspace) -> None
     content = json.loads((recorded_once.bundle / "bundle.json").read_text())
     assert content["scores"] == read_json(recorded_once.report("evaluate"))
     assert load_bundle(recorded_once.model).spec.scores is None
+
+
+def test_a_version_is_not_scored_on_samples_of_another_split(recorded: Workspace) -> None:
+    bundle = load_bundle(recorded.bundle)
+    split = read_split(recorded.splits)
+    turned: dict[Part, Part] = {"train": "test", "test": "train", "val": "val"}
+    write_split(
+        recorded.splits,
+        Split({sample: turned[part] for sample, part in split.part_of.items()}, split.specimen_of),
+    )
+    with pytest.raises(UntrustedArtefact, match="other train samples than the workspace has now"):
+        workspace_samples(recorded.params(), recorded, "test", bundle)
+
+
+def test_a_version_is_not_scored_against_another_legend(recorded: Workspace) -> None:
+    bundle = load_bundle(recorded.bundle)
+    first, second, *others = read_legend(recorded.legend_file).minerals
+    swapped = (replace(first, name=second.name), replace(second, name=first.name), *others)
+    write_legend(recorded.legend_file, Legend(swapped))
+    with pytest.raises(UntrustedArtefact, match="classes 0 pore"):
+        workspace_samples(recorded.params(), recorded, "test", bundle)

@@ -177,3 +177,22 @@ def test_wrong_parameters_are_told_all_together(raw_workspace: Workspace) -> Non
         check_workspace(raw_workspace.root, progress=silent)
     for told in ("train.epochs", "train.threads: missing", "did you mean 'threads'"):
         assert told in str(caught.value)
+
+
+def test_one_rock_under_two_names_is_a_fault(raw_workspace: Workspace) -> None:
+    shutil.copy(raw_image(raw_workspace, "S01a"), raw_image(raw_workspace, "S03a"))
+    rows = read_samples(raw_workspace.samples_file)
+    write_samples(
+        raw_workspace.samples_file,
+        [replace(row, specimen="s02") if row.sample == "S02b" else row for row in rows],
+    )
+    told = [str(fault) for fault in check_workspace(raw_workspace.root, progress=silent).faults]
+    assert any("S03a: PPL is the very image of sample S01a" in fault for fault in told)
+    assert any("S02b: specimen s02, and S02 elsewhere" in fault for fault in told)
+
+
+def test_a_stated_split_is_not_passed_over(raw_workspace: Workspace) -> None:
+    first, *others = read_samples(raw_workspace.samples_file)
+    write_samples(raw_workspace.samples_file, [replace(first, part="test"), *others])
+    [fault] = check_workspace(raw_workspace.root, progress=silent).faults
+    assert f"samples.csv states a split for {first.sample}" in fault.found

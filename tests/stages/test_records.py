@@ -19,6 +19,7 @@ from mineralseg.stages.workspace import Workspace
 from mineralseg.tracking.registry import Version
 from mineralseg.tracking.runs import RunInfo, find_run
 from tests.stages.test_training import Interrupted, interrupt_after
+from tests.workspaces import change_params
 
 
 def run_of(workspace: Workspace) -> tuple[MlflowRunBook, RunInfo]:
@@ -185,6 +186,13 @@ def test_a_model_that_came_from_a_cache_gets_a_run_when_it_is_registered(
     assert artifacts(book, info.run_id) == artifacts(old_book, old.run_id)
     assert register_bundle(recorded.params(), recorded).number == 1
     assert len(book.store.client.search_runs([book.store.experiment_id])) == 1
+
+
+def test_a_run_is_not_written_from_other_parameters(recorded: Workspace) -> None:
+    shutil.rmtree(recorded.private)
+    change_params(recorded, {"train.learning_rate": 0.9})
+    with pytest.raises(ConfigurationError, match="parameters that did not make this bundle"):
+        register_bundle(recorded.params(), recorded)
 
 
 def test_there_is_nothing_to_register_before_a_bundle(prepared: Workspace) -> None:

@@ -1,6 +1,7 @@
 """Ingest, align and label redo the samples whose inputs changed, and no others."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from mineralseg.core.progress import silent
 from mineralseg.errors import DataFault, DataFaults
 from mineralseg.io.files import read_json
 from mineralseg.io.raster import read_mask
-from mineralseg.io.tables import read_legend, write_legend
+from mineralseg.io.tables import read_legend, read_samples, write_legend, write_samples
 from mineralseg.stages.align import align_slides
 from mineralseg.stages.ingest import ingest_slides
 from mineralseg.stages.label import decode_labels
@@ -161,3 +162,19 @@ def test_a_damaged_label_is_made_again(prepared: Workspace) -> None:
     file.write_bytes(b"")
     assert decode_labels(prepared.params(), prepared, progress=silent)["redone"] == ["S01a"]
     assert file.read_bytes() == sound
+
+
+def test_an_image_called_like_its_mask_is_still_seen_to_change(prepared: Workspace) -> None:
+    image = raw_image(prepared, "S01a")
+    twin = raw_mask(prepared, "S01a")
+    image.rename(image.with_name("S01a_PPL.tif"))
+    twin.rename(twin.with_name("S01a_PPL.tif"))
+    assert redone(prepared)["ingest"] == ["S01a"]
+    darken(image.with_name("S01a_PPL.tif"))
+    assert redone(prepared) == {"ingest": ["S01a"], "align": ["S01a"], "label": []}
+
+
+def test_another_pixel_size_is_written_into_views_and_labels(prepared: Workspace) -> None:
+    first, *others = read_samples(prepared.samples_file)
+    write_samples(prepared.samples_file, [replace(first, pixel_size_um=PIXEL_SIZE_UM / 3), *others])
+    assert redone(prepared) == {stage: [first.sample] for stage in PER_SAMPLE}
