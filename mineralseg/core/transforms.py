@@ -42,6 +42,13 @@ class Transform:
         matrix[:2, 2] = centre + np.asarray(shift_xy_px) - linear @ centre
         return cls(matrix, source, target)
 
+    @classmethod
+    def reduction(cls, frame: str, *, factor: float) -> "Transform":
+        """Return the transform from an image of block means, `factor` pixels a side, to the image itself."""
+        half = (factor - 1) / 2
+        matrix = np.array([[factor, 0, half], [0, factor, half], [0, 0, 1]], np.float64)
+        return cls(matrix, f"{frame} reduced", frame)
+
     def __matmul__(self, first: "Transform") -> "Transform":
         """Return the transform that applies `first`, then this one."""
         if first.target != self.source:
