@@ -28,6 +28,8 @@ TINY = {
     "project.name": "tiny",
     "data.illuminations": ["PPL", "XPL45"],
     "data.downsample": 2,
+    "align": {"kind": "identity"},
+    "labels": {"masks": {"kind": "class_ids", "table": None}, "placement": {"kind": "on_grid"}},
     "split": {"kind": "fraction", "val": 0.2, "test": 0.2},
     "model.arch": "deeplabv3plus",
     "model.encoder": "tu-lcnet_050",
@@ -67,6 +69,7 @@ def make_workspace(root: Path, slides: Path) -> Workspace:
     values = read_yaml(SHIPPED_PARAMS)
     values["project"]["name"] = "tiny"
     values["data"]["illuminations"] = ["PPL"]
+    values["align"]["reference"] = "PPL"
     write_yaml(root / "params.yaml", Params.parse(values).replace(TINY).model_dump(mode="json"))
     return Workspace.at(root)
 

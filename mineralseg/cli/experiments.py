@@ -49,7 +49,7 @@ def evaluate(
         samples = workspace_samples(params, place, (split or Part.TEST).value, bundle)
     else:
         samples = folder_samples(data, bundle)
-    scores = evaluate_bundle(bundle, samples, progress=tell)
+    scores = evaluate_bundle(bundle, samples, scratch=place.scratch, progress=tell)
     if json_lines:
         emit({"model_version": version.number, **scores.model_dump(mode="json")})
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mineralseg.cli import data, experiments, models
+from mineralseg.cli import data, experiments, models, registration
 from mineralseg.cli.boundary import error_boundary
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ def root(
 app.command(rich_help_panel="Data")(data.synth)
 app.command(rich_help_panel="Data")(data.init)
 app.command(rich_help_panel="Data")(data.check)
+app.command(rich_help_panel="Data")(registration.register)
 app.command(rich_help_panel="Experiments")(experiments.evaluate)
 app.add_typer(models.models_app, name="models", rich_help_panel="Models")
 app.command(rich_help_panel="Models")(models.promote)

@@ -5,9 +5,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from mineralseg.config.data import AlignSection, DataSection, LabelsSection, SplitSection
+from mineralseg.config.data import (
+    AlignByRegistration,
+    AlignSection,
+    DataSection,
+    LabelsSection,
+    SplitSection,
+)
 from mineralseg.config.inference import EvalSection, InferenceSection
 from mineralseg.config.section import Section
 from mineralseg.config.training import ModelSection, TrainSection
@@ -35,6 +41,18 @@ class Params(Section):
     train: TrainSection
     eval: EvalSection
     inference: InferenceSection
+
+    @model_validator(mode="after")
+    def _aligns_on_a_view_there_is(self) -> "Params":
+        if (
+            isinstance(self.align, AlignByRegistration)
+            and self.align.reference not in self.data.illuminations
+        ):
+            listed = ", ".join(self.data.illuminations)
+            raise ValueError(
+                f"align.reference {self.align.reference} is not in data.illuminations ({listed})"
+            )
+        return self
 
     @classmethod
     def parse(cls, values: object, *, source: str = "params.yaml") -> "Params":
@@ -87,9 +105,19 @@ def _sentence(fault: Any, values: object) -> str:
             return f"{key}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
         case "missing":
             return f"{key}: missing"
+        case "union_tag_not_found":
+            return f"{key}.kind: missing"
+        case "union_tag_invalid":
+            context = fault["ctx"]
+            return f"{key}.kind: Input should be one of {context['expected_tags']} (found {context['tag']!r})"
         case _:
             message = fault["msg"].removeprefix("Value error, ")
-            return f"{key}: {message} (found {fault['input']!r})"
+            return _about(key, message, fault["input"])
+
+
+def _about(key: str, message: str, found: object) -> str:
+    """Return what is wrong with a key; a whole section is not printed."""
+    return f"{key}: {message}" if isinstance(found, dict) else f"{key}: {message} (found {found!r})"
 
 
 def _written_location(location: Sequence[str | int], values: object) -> list[str]:

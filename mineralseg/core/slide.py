@@ -61,46 +61,73 @@ class ViewName:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image on disk as ingest found it: path relative to the workspace, hash, size and bands."""
+    """One image on disk as ingest found it: path below the raw data, hash, size, bands, um per px."""
 
     path: str
     sha256: str
     height: int
     width: int
     bands: int
+    pixel_um: float | None = None
 
 
 @dataclass(frozen=True)
 class Slide:
     """One sample: its views by illumination name in channel order, its mask, and where it comes from.
 
-    Law: all views and the mask agree in size, or constructing the slide says which does not.
+    `reference` names the view on whose grid all results lie; `pixel_size` is that of the reference.
     """
 
     sample: str
     specimen: str
+    reference: str
     views: dict[str, ImageFile]
     label: ImageFile | None
     pixel_size: PixelSize
 
     def __post_init__(self) -> None:
-        first_name, first = next(iter(self.views.items()))
-        others = dict(self.views) | ({} if self.label is None else {"label": self.label})
-        for name, image in others.items():
-            if (image.height, image.width) != (first.height, first.width):
-                raise DataFault(
-                    f"sample {self.sample}",
-                    found=f"{name} is {image.width} x {image.height} px",
-                    expected=f"{first.width} x {first.height} px like {first_name}",
-                    fix="export both at the same size; images are never resized to fit",
-                )
+        if self.reference not in self.views:
+            raise DataFault(
+                f"sample {self.sample}",
+                found=f"reference {self.reference}, which is not one of its views",
+                expected=", ".join(self.views),
+                fix="correct the column `reference` of samples.csv",
+            )
 
     @property
     def height(self) -> int:
-        """Rows of every view."""
-        return next(iter(self.views.values())).height
+        """Rows of the reference view."""
+        return self.views[self.reference].height
 
     @property
     def width(self) -> int:
-        """Columns of every view."""
-        return next(iter(self.views.values())).width
+        """Columns of the reference view."""
+        return self.views[self.reference].width
+
+    def require_views_on_one_grid(self) -> None:
+        """Make sure that all views agree in size.
+
+        Raises:
+            DataFault: says which does not.
+        """
+        for name, image in self.views.items():
+            self._require_size(name, image, "export both at the same size, or set align.kind: register")
+
+    def require_label_on_grid(self) -> None:
+        """Make sure that the mask has the size of the reference view.
+
+        Raises:
+            DataFault: it has another.
+        """
+        if self.label is not None:
+            fix = "export both at the same size; images are never resized to fit. A coarse mineral map needs "
+            self._require_size("label", self.label, fix + "labels.placement.kind: coarse_map")
+
+    def _require_size(self, name: str, image: ImageFile, fix: str) -> None:
+        if (image.height, image.width) != (self.height, self.width):
+            raise DataFault(
+                f"sample {self.sample}",
+                found=f"{name} is {image.width} x {image.height} px",
+                expected=f"{self.width} x {self.height} px like {self.reference}",
+                fix=fix,
+            )

@@ -21,6 +21,8 @@ class SampleRow:
     specimen: str
     part: Part | None = None
     pixel_size_um: float | None = None
+    reference: str | None = None
+    """The view on which the mask was drawn, if it is not the usual one."""
 
 
 @dataclass(frozen=True)

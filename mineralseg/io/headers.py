@@ -6,6 +6,7 @@ finds a cut file only when it reaches the cut; so these few tags are read here.
 References:
     TIFF revision 6.0, Adobe, 1992, sections 2 and 8; BigTIFF as in libtiff 4.
     Portable Network Graphics, 3rd edition, W3C, 2025, sections 5 and 11.
+    Graphics Interchange Format, version 89a, CompuServe, 1990, sections 17 to 27.
 """
 
 import os
@@ -19,13 +20,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Driver = Literal["GTiff", "PNG", "JPEG", "BMP"]
+Driver = Literal["GTiff", "PNG", "JPEG", "BMP", "GIF"]
 
 PIXEL_SIZE_TAG = "PIXEL_SIZE_UM"
 """Metadata item of our own rasters: exact where the fractions of TIFF round, and good for any size."""
 
 MAX_DIRECTORIES = 64
 """Most pages and overviews that are looked at in one TIFF."""
+
+MAX_GIF_PIXELS = 2**27
+"""Largest GIF: its decoder unpacks the whole image when it opens it."""
 
 _MAX_TAG_BYTES = 2**26
 _MAX_CHUNK_BYTES = 2**31
@@ -69,6 +73,8 @@ _MAGIC: tuple[tuple[bytes, Driver], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"BM", "BMP"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
 )
 
 
@@ -87,6 +93,8 @@ def read_header(file: BufferedReader, driver: Driver) -> Header:
         return _read_tiff(file)
     if driver == "PNG":
         return _read_png(file)
+    if driver == "GIF":
+        return _read_gif(file)
     return Header(driver)
 
 
@@ -252,6 +260,44 @@ def _exif_orientation(exif: bytes) -> int:
         if tag == 274:
             return int(value)
     return 1
+
+
+# GIF: a screen, then a row of blocks
+
+
+def _read_gif(file: BufferedReader) -> Header:
+    """Walk over all blocks: they tell animations, frames that leave part of the screen open, and cuts."""
+    screen = struct.unpack("<HHB", _read_at(file, 6, 5))
+    if screen[0] * screen[1] > MAX_GIF_PIXELS:
+        raise HeaderError(f"a GIF of {screen[0]} x {screen[1]} px, more than can be read by window")
+    position, frames = 13 + _gif_palette_bytes(screen[2]), 0
+    while True:
+        kind = _read_at(file, position, 1)
+        if kind == b";":
+            return Header("GIF", pages=frames)
+        if kind == b"!":
+            position = _after_gif_pieces(file, position + 2)
+        elif kind == b",":
+            left, top, width, height, flags = struct.unpack("<4HB", _read_at(file, position + 1, 9))
+            if (left, top, width, height) != (0, 0, *screen[:2]):
+                raise HeaderError("its frame does not fill its screen")
+            frames += 1
+            position = _after_gif_pieces(file, position + 11 + _gif_palette_bytes(flags))
+        else:
+            raise HeaderError(f"block {kind!r} at byte {position} is none of a GIF")
+
+
+def _gif_palette_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_gif_pieces(file: BufferedReader, position: int) -> int:
+    """Return the place behind a chain of pieces of at most 255 bytes, which an empty one ends."""
+    while True:
+        size = _read_at(file, position, 1)[0]
+        position += 1 + size
+        if size == 0:
+            return position
 
 
 def _read_at(file: BufferedReader, offset: int, size: int, *, at_least: int | None = None) -> bytes:

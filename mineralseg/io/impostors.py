@@ -15,7 +15,6 @@ _IMPOSTORS: tuple[tuple[bytes, str, str], ...] = (
     (b"<?xml", "an XML text", _FETCH),
     (b"<svg", "an SVG drawing", _EXPORT),
     (b"%pdf", "a PDF document", _EXPORT),
-    (b"gif8", "a GIF image", _EXPORT),
     (b"\0\0\0\x0cjp", "a JPEG 2000 image", _EXPORT),
     (b"\x89hdf", "an HDF5 or netCDF-4 file", _EXPORT),
     (b"cdf", "a netCDF file", _EXPORT),

@@ -1,4 +1,4 @@
-"""The one reader of images: TIFF, PNG, JPEG and BMP of 8 bits, whole or by window, or a reason why not.
+"""The one reader of images: TIFF, PNG, JPEG, BMP and GIF of 8 bits, whole or by window, or a reason why not.
 
 What a file is follows from its first bytes, never from its name; only the decoder of that format is
 asked to open it, and no other file is read. Images are never converted silently: where two programs
@@ -31,7 +31,7 @@ MAX_BLOCK_BYTES = 2**29
 MAX_READ_BYTES = 2**32
 """Largest array that one read returns; larger images are read by window."""
 
-_FORMATS = "a TIFF, PNG, JPEG or BMP image"
+_FORMATS = "a TIFF, PNG, JPEG, BMP or GIF image"
 _GREY, _RGB = (("gray",), ("gray", "alpha")), (("red", "green", "blue"), ("red", "green", "blue", "alpha"))
 _MIN_IS_WHITE, _CMYK, _YCBCR, _JPEG = 0, 5, 6, 7
 _READABLE_PHOTOMETRICS = (0, 1, 2, 3, _YCBCR)
@@ -57,6 +57,8 @@ class Raster:
         self.path = path
         self.height, self.width = int(source.height), int(source.width)
         self.pixel_size = _pixel_size(source, header)
+        self.lossy = _is_lossy(header)
+        """Whether the file's compression may have changed colours, above all at the edges of grains."""
         self._source = source
         interpretation = tuple(band.name for band in source.colorinterp)
         self._colors = _palette_colors(source) if interpretation == ("palette",) else None
@@ -94,7 +96,10 @@ class Raster:
         if window.row + window.height > self.height or window.col + window.width > self.width:
             raise ValueError(f"{window} reaches over an image of {self.height} x {self.width}")
         if self._colors is None:
-            return _read_bands(self.path, self._source, range(1, self.bands + 1), window)
+            pixels_HWC: NDArray[np.uint8] = _read_bands(
+                self.path, self._source, range(1, self.bands + 1), window
+            )
+            return pixels_HWC
         indices_HW = _read_bands(self.path, self._source, (1,), window)[..., 0]
         if int(indices_HW.max()) >= len(self._colors):
             _refuse(
@@ -103,7 +108,8 @@ class Raster:
                 "colours that are in the palette",
                 "export it as an RGB image",
             )
-        return self._colors[indices_HW]
+        colors_HWC: NDArray[np.uint8] = self._colors[indices_HW]
+        return colors_HWC
 
     def read_all(self) -> NDArray[np.uint8]:
         """Return all pixels: uint8 (height, width, bands)."""
@@ -133,10 +139,28 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataFault: the file is not an image, or not one whose values are codes (RGB, 16 bits, lossy).
     """
-    with _opened(path) as (source, header):
+    codes_HW = read_mask_codes(path)
+    if codes_HW.dtype != np.uint8:
+        _refuse_mask(path, "uint16 values", fix="name its codes in a table of codes, or export it as 8 bit")
+    return codes_HW.astype(np.uint8, copy=False)
+
+
+def read_mask_codes(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the codes of a mask as stored (height, width), uint16 if it has 16 bits: for a table of codes.
+
+    Raises:
+        DataFault: as `read_mask`, but for 16 bits.
+    """
+    with _opened(path, kinds=("uint8", "uint16")) as (source, header):
         interpretation = tuple(band.name for band in source.colorinterp)
-        if header.driver == "JPEG" or header.compression not in (None, *_EXACT_COMPRESSIONS):
+        if _is_lossy(header):
             _refuse_mask(path, "lossy compression, which blurs codes at the edges of grains")
+        if header.driver == "GIF":
+            _refuse_mask(
+                path,
+                "a GIF, whose colour numbers change with the program that saves it",
+                fix="read it by its colours, or export it as an indexed or grey PNG",
+            )
         if interpretation not in (("palette",), ("gray",)):
             _refuse_mask(path, f"bands of the kinds {', '.join(interpretation)}")
         if header.photometric == _MIN_IS_WHITE:
@@ -145,7 +169,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Header]]:
+def _opened(path: Path, *, kinds: Sequence[str] = ("uint8",)) -> Iterator[tuple[Any, Header]]:
     """Open an image whose header, size and kind of values are fit for use."""
     header = _checked_header(path)
     with quiet_georeference():
@@ -156,7 +180,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Header]]:
             raise _damaged(path, "cannot be opened", error) from error
     with source:
         _check_size(path, source)
-        _check_values(path, source, header)
+        _check_values(path, source, header, kinds)
         yield source, header
 
 
@@ -177,9 +201,9 @@ def _checked_header(path: Path) -> Header:
         except HeaderError as error:
             raise _damaged(path, "damaged", error) from error
     if header.pages > 1:
-        _refuse(
-            path, f"{header.pages} pages", "one image a file", "save the page to use as a file of its own"
-        )
+        what = "frames of an animation" if driver == "GIF" else "pages"
+        fix = f"save the {'frame' if driver == 'GIF' else 'page'} to use as a file of its own"
+        _refuse(path, f"{header.pages} {what}", "one image a file", fix)
     return header
 
 
@@ -203,13 +227,13 @@ def _check_size(path: Path, source: Any) -> None:
         )
 
 
-def _check_values(path: Path, source: Any, header: Header) -> None:
-    """Refuse what has no single meaning as 8-bit grey or RGB, upright."""
-    kinds = sorted(set(source.dtypes))
-    if kinds != ["uint8"]:
+def _check_values(path: Path, source: Any, header: Header, kinds: Sequence[str]) -> None:
+    """Refuse what has no single meaning as grey or RGB of these kinds of numbers, upright."""
+    found = sorted(set(source.dtypes))
+    if len(found) != 1 or found[0] not in kinds:
         _refuse(
             path,
-            f"{', '.join(kinds)} values",
+            f"{', '.join(found)} values",
             "8 bits per band (uint8)",
             "export it as 8 bit, with the same brightness range for all images",
         )
@@ -246,14 +270,18 @@ def _palette_colors(source: Any) -> NDArray[np.uint8]:
     return colors[:, :1] if grey else colors
 
 
+def _is_lossy(header: Header) -> bool:
+    return header.driver == "JPEG" or header.compression not in (None, *_EXACT_COMPRESSIONS)
+
+
 def _pixel_size(source: Any, header: Header) -> PixelSize:
     um = pixel_size_of_tag(source.tags()) or header.pixel_size_um
     return PixelSize.unknown() if um is None else PixelSize(um, "file")
 
 
-def _read_bands(path: Path, source: Any, bands: Sequence[int], window: Window) -> NDArray[np.uint8]:
+def _read_bands(path: Path, source: Any, bands: Sequence[int], window: Window) -> NDArray[Any]:
     """Return bands (counted from 1) of a window as (height, width, bands)."""
-    size_bytes = window.height * window.width * len(bands)
+    size_bytes = window.height * window.width * len(bands) * np.dtype(source.dtypes[0]).itemsize
     if size_bytes > MAX_READ_BYTES:
         _refuse(
             path,
@@ -263,7 +291,7 @@ def _read_bands(path: Path, source: Any, bands: Sequence[int], window: Window) -
         )
     place = rasterio.windows.Window(window.col, window.row, window.width, window.height)
     try:
-        pixels_BHW: NDArray[np.uint8] = source.read(list(bands), window=place)
+        pixels_BHW: NDArray[Any] = source.read(list(bands), window=place)
     except GDAL_ERRORS as error:
         rows = f"rows {window.row} to {window.row + window.height - 1} cannot be read"
         raise _damaged(path, rows, error) from error
@@ -290,10 +318,7 @@ def _refuse(path: Path, found: str, expected: str, fix: str) -> NoReturn:
     raise DataFault(printable(path), found=found, expected=expected, fix=fix)
 
 
-def _refuse_mask(path: Path, found: str) -> NoReturn:
-    _refuse(
-        path,
-        found,
-        "a mask whose 8-bit values are codes of the legend",
-        "export it as an indexed or grey PNG, without smoothing",
-    )
+def _refuse_mask(
+    path: Path, found: str, *, fix: str = "export it as an indexed or grey PNG, without smoothing"
+) -> NoReturn:
+    _refuse(path, found, "a mask whose 8-bit values are codes of the legend", fix)

@@ -12,6 +12,7 @@ import yaml
 
 from mineralseg.core.geometry import PixelSize
 from mineralseg.core.legend import IGNORE, Legend, Mineral
+from mineralseg.core.slide import Illumination
 from mineralseg.core.split import Part, SampleRow
 from mineralseg.errors import ConfigurationError, DataFault
 from mineralseg.io.files import read_json, read_text, write_atomic
@@ -132,7 +133,10 @@ def write_legend(path: Path, legend: Legend) -> None:
 
 
 def read_samples(path: Path) -> list[SampleRow]:
-    """Return the rows of samples.csv (columns sample, specimen, split, pixel_size_um), all faults at once."""
+    """Return the rows of samples.csv, all faults at once.
+
+    Columns are sample, specimen, split, pixel_size_um and reference; only the first must be filled.
+    """
     rows, faults = [], []
     for line, row in enumerate(read_csv(path), 2):
         try:
@@ -150,9 +154,11 @@ def write_samples(path: Path, rows: Sequence[SampleRow]) -> None:
     """Write samples.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sample", "specimen", "split", "pixel_size_um"])
+    stated = any(row.reference for row in rows)
+    writer.writerow(["sample", "specimen", "split", "pixel_size_um"] + ["reference"] * stated)
     for row in rows:
-        writer.writerow([row.sample, row.specimen, row.part or "", row.pixel_size_um or ""])
+        cells = [row.sample, row.specimen, row.part or "", row.pixel_size_um or ""]
+        writer.writerow(cells + [row.reference or ""] * stated)
     write_atomic(path, text.getvalue().encode())
 
 
@@ -233,4 +239,11 @@ def _sample_row(row: dict[str, str]) -> SampleRow:
         raise ValueError(f"pixel_size_um {size!r} of {sample} is not a number") from None
     if pixel_size_um is not None:
         PixelSize.declared(pixel_size_um)
-    return SampleRow(sample, row.get("specimen") or sample, part, pixel_size_um)  # type: ignore[arg-type]
+    view = row.get("reference", "")
+    return SampleRow(
+        sample=sample,
+        specimen=row.get("specimen") or sample,
+        part=part,  # type: ignore[arg-type]
+        pixel_size_um=pixel_size_um,
+        reference=str(Illumination.parse(view)) if view else None,
+    )

@@ -18,6 +18,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as render_safetensors
 from torch import Tensor
 
+from mineralseg.config.data import AlignByRegistration
 from mineralseg.config.section import Section
 from mineralseg.core.legend import Legend, Mineral
 from mineralseg.errors import ConfigurationError, DataFault, UntrustedArtefact
@@ -73,6 +74,8 @@ class BundleSpec(Section):
     overlap_px: int = Field(ge=0, le=2048)
     batch_size: int = Field(ge=1, le=1024)
     test_time_views: Literal[1, 4, 8]
+    align: AlignByRegistration | None = None
+    """How loose views are brought on one grid, as the training samples were; null when they come aligned."""
     training: dict[str, str]
     """Where it comes from: fingerprint and hashes of data, legend, split and code."""
     scores: Scores | None
@@ -140,6 +143,10 @@ class Bundle:
     def with_scores(self, scores: Scores) -> "Bundle":
         """Return the bundle with the scores of its evaluation."""
         return Bundle(self.spec.model_copy(update={"scores": scores}), self.weights)
+
+    def with_alignment(self, align: AlignByRegistration | None) -> "Bundle":
+        """Return the bundle that brings loose views on one grid as `align` says; None: they come aligned."""
+        return Bundle(self.spec.model_copy(update={"align": align}), self.weights)
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> tuple[bytes, str]:

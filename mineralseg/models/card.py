@@ -17,6 +17,7 @@ def render_card(spec: BundleSpec, *, name: str) -> str:
             "## What it takes",
             "",
             f"- Views, in this order: {views}; {_MODES[spec.mode]}.",
+            f"- {_alignment(spec)}",
             f"- Pixel size of the training samples: {scale}. Images are averaged {spec.downsample} x "
             f"{spec.downsample} px before the network sees them.",
             "",
@@ -50,6 +51,15 @@ _MODES = {
     "stack": "all of them together are one input",
     "separate": "each is classified by itself and the probabilities are averaged",
 }
+
+
+def _alignment(spec: BundleSpec) -> str:
+    if spec.align is None:
+        return "The views of a field must lie on one pixel grid."
+    return (
+        f"The views of a field are registered on {spec.align.reference} first; a residual above "
+        f"{spec.align.max_residual_px:g} px or a score below {spec.align.min_score:g} is refused."
+    )
 
 
 def _class_table(spec: BundleSpec) -> list[str]:

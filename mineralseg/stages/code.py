@@ -18,19 +18,41 @@ def _of_stages(*names: str) -> tuple[str, ...]:
     return tuple(f"mineralseg/stages/{name}" for name in ("code.py", "manifest.py", "workspace.py", *names))
 
 
-_PER_SAMPLE = ("inspect.py", "per_sample.py")
-_SAMPLES = (*_PER_SAMPLE, "label.py", "runs.py", "training_data.py", "views.py")
+_INSPECT = ("inspect.py", "masks.py", "per_sample.py")
+_PICTURES = ("pages.py", "pictures.py", "registering.py", "templates")
+_SAMPLES = ("per_sample.py", "runs.py", "training_data.py", "views.py")
 
 STAGE_CODE: dict[str, tuple[str, ...]] = {
-    "ingest": ("pipelines/ingest.py", *_FILES, *_of_stages("ingest.py", *_PER_SAMPLE)),
-    "align": ("pipelines/align.py", *_FILES, *_of_stages("align.py", "per_sample.py")),
-    "label": ("pipelines/label.py", *_FILES, *_of_stages("label.py", *_PER_SAMPLE)),
-    "split": ("pipelines/split.py", *_FILES, *_of_stages("split.py")),
+    "ingest": ("pipelines/ingest.py", *_FILES, "mineralseg/imaging", *_of_stages("ingest.py", *_INSPECT)),
+    "align": (
+        "pipelines/align.py",
+        *_FILES,
+        "mineralseg/imaging",
+        *_of_stages("accepted.py", "align.py", "alignment_evidence.py", "per_sample.py", *_PICTURES),
+    ),
+    "label": (
+        "pipelines/label.py",
+        *_FILES,
+        "mineralseg/imaging",
+        *_of_stages(
+            "accepted.py", "label.py", "labelling_evidence.py", "map_placement.py", *_INSPECT, *_PICTURES
+        ),
+    ),
+    "split": ("pipelines/split.py", *_FILES, *_of_stages("accepted.py", "split.py")),
     "train": ("pipelines/train.py", *_NETWORK, *_of_stages("train.py", "fitting.py", *_SAMPLES)),
     "evaluate": (
         "pipelines/evaluate.py",
         *_NETWORK,
-        *_of_stages("evaluate.py", "evaluation_page.py", "scoring.py", "templates", *_SAMPLES),
+        *_of_stages(
+            "evaluate.py",
+            "evaluation_page.py",
+            "grids.py",
+            "pages.py",
+            "registering.py",
+            "scoring.py",
+            "templates",
+            *_SAMPLES,
+        ),
     ),
     "package": (
         "pipelines/package.py",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mineralseg.config.data import AlignByRegistration
 from mineralseg.config.params import Params
 from mineralseg.core.legend import Legend
 from mineralseg.core.progress import Progress
@@ -19,7 +20,7 @@ from mineralseg.io.files import write_atomic, write_json
 from mineralseg.io.raster import read_mask
 from mineralseg.io.raster_writer import write_png
 from mineralseg.io.samples import SampleFolder, find_samples
-from mineralseg.io.tables import find_legend, read_legend, write_csv
+from mineralseg.io.tables import find_legend, read_legend, read_samples, write_csv
 from mineralseg.models.bundle import Bundle, BundleSpec, Scores, load_bundle
 from mineralseg.models.card import render_card
 from mineralseg.stages.evaluation_page import SampleFigures, render_page
@@ -46,7 +47,8 @@ def evaluate_model(
     make_deterministic(threads=params.train.threads)
     bundle = load_bundle(workspace.model)
     predictor = Predictor(bundle)
-    scores = score_samples(predictor, workspace_samples(params, workspace, "test", bundle), progress=progress)
+    samples = workspace_samples(params, workspace, "test", bundle)
+    scores = score_samples(predictor, samples, scratch=workspace.scratch, progress=progress)
     summary = summarise(scores, predictor.legend)
     report = summary.model_dump(mode="json")
     write_json(workspace.report("evaluate"), report)
@@ -57,12 +59,15 @@ def evaluate_model(
     return report
 
 
-def evaluate_bundle(bundle: Bundle, samples: Sequence[LabelledSample], *, progress: Progress) -> Scores:
-    """Return the pooled scores of a bundle on labelled samples."""
+def evaluate_bundle(
+    bundle: Bundle, samples: Sequence[LabelledSample], *, scratch: Path, progress: Progress
+) -> Scores:
+    """Return the pooled scores of a bundle on labelled samples; `scratch` holds registered views."""
     if not samples:
         raise ConfigurationError("evaluate", found="no sample", expected="at least one labelled sample")
     predictor = Predictor(bundle)
-    return summarise(score_samples(predictor, samples, progress=progress), predictor.legend)
+    scores = score_samples(predictor, samples, scratch=scratch, progress=progress)
+    return summarise(scores, predictor.legend)
 
 
 def workspace_samples(
@@ -86,7 +91,7 @@ def workspace_samples(
                 fix="check out the data of that version, or score it on other slides with --data",
             )
     return [
-        LabelledSample(files.slide.sample, files.views, files.labels)
+        LabelledSample(files.slide.sample, files.views, files.labels, align=None)
         for files in part_samples(workspace, slides, split, part, params.data)
     ]
 
@@ -94,12 +99,16 @@ def workspace_samples(
 def folder_samples(root: Path, bundle: Bundle) -> list[LabelledSample]:
     """Return the labelled samples of a folder in the guide's layout, whose legend must be the bundle's.
 
+    Their masks hold codes on the grid of the model's reference view, or of that which samples.csv names.
+
     Raises:
         UntrustedArtefact: the bundle's classes are not those of the folder.
         DataFaults: samples without exactly one mask, or with a view twice.
     """
     legend = read_legend(find_legend(root))
     _require_same_classes(bundle, legend, root)
+    table = root / "samples.csv"
+    references = {row.sample: row.reference for row in read_samples(table)} if table.is_file() else {}
     samples, faults = [], list[MineralsegError]()
     for folder in find_samples(root):
         twice = [str(name) for name, paths in folder.views.items() if len(paths) > 1]
@@ -109,7 +118,7 @@ def folder_samples(root: Path, bundle: Bundle) -> list[LabelledSample]:
                 DataFault(f"sample {folder.name}", found=found, expected="one file a view, one mask")
             )
         else:
-            samples.append(_labelled(folder, legend))
+            samples.append(_labelled(folder, legend, bundle.spec.align, references.get(folder.name)))
     if faults:
         raise DataFaults(faults)
     return samples
@@ -170,12 +179,17 @@ def _require_same_classes(bundle: Bundle, legend: Legend, place: Path) -> None:
         )
 
 
-def _labelled(folder: SampleFolder, legend: Legend) -> LabelledSample:
+def _labelled(
+    folder: SampleFolder, legend: Legend, align: AlignByRegistration | None, reference: str | None
+) -> LabelledSample:
+    if align is not None and reference is not None:
+        align = align.model_copy(update={"reference": reference})
+
     def read_labels() -> NDArray[np.uint8]:
         return legend.decode(read_mask(folder.labels[0]))
 
     return LabelledSample(
-        folder.name, {str(name): paths[0] for name, paths in folder.views.items()}, read_labels
+        folder.name, {str(name): paths[0] for name, paths in folder.views.items()}, read_labels, align
     )
 
 

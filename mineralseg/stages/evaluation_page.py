@@ -1,13 +1,11 @@
 """The evaluation as a page that a petrographer reads: scores, then pictures, worst sample first."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jinja2
-
 from mineralseg.core.confusion import ConfusionMatrix
 from mineralseg.models.bundle import BundleSpec
+from mineralseg.stages.pages import render
 from mineralseg.stages.scoring import SampleScore, pooled
 
 
@@ -31,15 +29,8 @@ def render_page(spec: BundleSpec, scores: Sequence[SampleScore], figures: Sequen
         total.truth_fractions(),
         total.predicted_fractions(),
     )
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mineralseg.stages", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["percent"] = _percent
-    return environment.get_template("evaluation.html").render(
+    return render(
+        "evaluation.html",
         spec=spec,
         total=total,
         classes=[
@@ -49,7 +40,3 @@ def render_page(spec: BundleSpec, scores: Sequence[SampleScore], figures: Sequen
         samples=sorted(scores, key=lambda each: each.confusion.mean_iou()),
         figures=figures,
     )
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"

@@ -5,18 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mineralseg.config.data import AlignIdentity
 from mineralseg.config.params import Params
-from mineralseg.core.legend import Legend
 from mineralseg.core.progress import Progress
 from mineralseg.core.slide import Slide
 from mineralseg.core.split import SampleRow
 from mineralseg.errors import DataFault, DataFaults
 from mineralseg.io.files import read_json, sha256_file, write_json
 from mineralseg.io.samples import SampleFolder, find_samples
-from mineralseg.io.tables import read_legend, read_samples
+from mineralseg.io.tables import read_samples
 from mineralseg.stages.code import code_sha256
 from mineralseg.stages.inspect import Inspection, inspect_samples, inspect_slide
 from mineralseg.stages.manifest import slide_from_row, write_manifest
+from mineralseg.stages.masks import MaskReader
 from mineralseg.stages.per_sample import content_key
 from mineralseg.stages.workspace import Workspace
 
@@ -49,7 +50,7 @@ def inspect_workspace(
     params: Params, workspace: Workspace, *, progress: Progress
 ) -> tuple[Inspection, list[str]]:
     """Return what is in data/raw with every fault, and the samples that had to be decoded."""
-    legend = read_legend(workspace.legend_file)
+    masks = MaskReader.open(params.labels.masks, legend_file=workspace.legend_file, tables=workspace.raw)
     remembered = _Remembered(workspace.private / "inspected", code=code_sha256("ingest"))
     redone: list[str] = []
 
@@ -57,11 +58,9 @@ def inspect_workspace(
         def inspect() -> Slide:
             progress(f"ingest: {folder.name}")
             redone.append(folder.name)
-            return inspect_slide(
-                folder, row, legend=legend, wanted=params.data.illuminations, root=workspace.raw
-            )
+            return inspect_slide(folder, row, params=params, masks=masks, root=workspace.raw)
 
-        return remembered.slide(folder, _key_parts(folder, row, legend, params), inspect)
+        return remembered.slide(folder, _key_parts(folder, row, masks, params), inspect)
 
     inspection = inspect_samples(
         find_samples(workspace.raw),
@@ -73,13 +72,16 @@ def inspect_workspace(
     return inspection, redone
 
 
-def _key_parts(folder: SampleFolder, row: SampleRow, legend: Legend, params: Params) -> dict[str, Any]:
+def _key_parts(folder: SampleFolder, row: SampleRow, masks: MaskReader, params: Params) -> dict[str, Any]:
+    align = {"kind"} if isinstance(params.align, AlignIdentity) else {"kind", "reference"}
     paths = [path for paths in folder.views.values() for path in paths] + list(folder.labels)
     return {
         "files": {f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths},
         "row": asdict(row),
-        "legend": legend.to_rows(),
+        "masks": masks.key(),
         "wanted": params.data.illuminations,
+        "align": params.align.model_dump(mode="json", include=align),
+        "placement": params.labels.placement.model_dump(mode="json"),
     }
 
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mineralseg.config.data import AlignByRegistration, AlignIdentity, CoarseMap, OnGrid
+from mineralseg.config.params import Params
 from mineralseg.core.geometry import PixelSize, Window
-from mineralseg.core.legend import Legend, histogram
+from mineralseg.core.legend import histogram
 from mineralseg.core.slide import Illumination, ImageFile, Slide
 from mineralseg.core.split import SampleRow
 from mineralseg.errors import DataFault, MineralsegError
 from mineralseg.io.files import sha256_file
-from mineralseg.io.raster import RasterInfo, open_raster, read_mask
+from mineralseg.io.raster import RasterInfo, open_raster
 from mineralseg.io.samples import SampleFolder
+from mineralseg.stages.masks import MaskReader
 
 _STRIP_PX = 512
 
@@ -92,33 +95,75 @@ def inspect_samples(
 
 
 def inspect_slide(
-    folder: SampleFolder, row: SampleRow, *, legend: Legend, wanted: Sequence[str], root: Path
+    folder: SampleFolder, row: SampleRow, *, params: Params, masks: MaskReader, root: Path
 ) -> Slide:
     """Return the slide of one complete folder after decoding all of its files.
 
     Raises:
-        DataFault: a file is unreadable, sizes differ, or the mask holds codes that the legend lacks.
+        DataFault: a file is unreadable, sizes differ that must not, or the mask holds what no class is.
     """
-    views = {}
-    sizes = []
-    for name in wanted:
-        path = folder.views[Illumination.parse(name)][0]
-        info = _read_through(path)
-        sizes.append(info.pixel_size)
-        views[name] = ImageFile(
-            path.relative_to(root).as_posix(), sha256_file(path), info.height, info.width, info.bands
-        )
+    infos = {
+        name: (path, _read_through(path))
+        for name in params.data.illuminations
+        for path in folder.views[Illumination.parse(name)][:1]
+    }
+    views = {name: _image_file(path, info, root) for name, (path, info) in infos.items()}
+    sizes = {name: info.pixel_size for name, (_, info) in infos.items()}
     mask_path = folder.labels[0]
-    mask = read_mask(mask_path)
-    label = ImageFile(
-        mask_path.relative_to(root).as_posix(), sha256_file(mask_path), mask.shape[0], mask.shape[1], 1
-    )
-    slide = Slide(folder.name, row.specimen, views, label, _pixel_size(row, sizes))
-    try:
-        legend.decode(mask)
-    except DataFault as fault:
-        raise DataFault(mask_path, found=fault.found, expected=fault.expected, fix=fault.fix) from None
+    label = _image_file(mask_path, masks.check(mask_path), root)
+    match params.align:
+        case AlignIdentity():
+            reference = row.reference or params.data.illuminations[0]
+            pixel_size = _pixel_size(row, list(sizes.values()))
+        case AlignByRegistration():
+            reference = row.reference or params.align.reference
+            pixel_size = _pixel_size(row, [sizes[reference]] if reference in sizes else [])
+    slide = Slide(folder.name, row.specimen, reference, views, label, pixel_size)
+    if isinstance(params.align, AlignIdentity):
+        slide.require_views_on_one_grid()
+    match params.labels.placement:
+        case OnGrid():
+            slide.require_label_on_grid()
+        case CoarseMap() as placement:
+            map_scale(slide, placement)
     return slide
+
+
+def map_scale(slide: Slide, placement: CoarseMap) -> float:
+    """Return how many pixels of the reference view a pixel of the sample's map spans.
+
+    Raises:
+        DataFault: a pixel size is unknown, or the map is finer than the image.
+    """
+    label, um = slide.label, slide.pixel_size.um
+    map_um = placement.map_pixel_um or (None if label is None else label.pixel_um)
+    if map_um is None or um is None:
+        what, where = ("map", "labels.placement.map_pixel_um") if um is not None else ("image", "samples.csv")
+        raise DataFault(
+            f"sample {slide.sample}",
+            found=f"the pixel size of the {what} is unknown",
+            expected="um per pixel of image and map, or the search has no scale",
+            fix=f"state it in {where}",
+        )
+    if map_um < um:
+        raise DataFault(
+            f"sample {slide.sample}",
+            found=f"a map of {map_um:g} um/px on an image of {um:g} um/px",
+            expected="a map that is coarser than the image",
+            fix="correct the pixel sizes; a mask at the image's size is labels.placement.kind: on_grid",
+        )
+    return map_um / um
+
+
+def _image_file(path: Path, info: RasterInfo, root: Path) -> ImageFile:
+    return ImageFile(
+        path.relative_to(root).as_posix(),
+        sha256_file(path),
+        info.height,
+        info.width,
+        info.bands,
+        info.pixel_size.um,
+    )
 
 
 def _read_through(path: Path) -> RasterInfo:

@@ -38,6 +38,7 @@ def slide_from_row(row: dict[str, object]) -> Slide:
         case {
             "sample": str(sample),
             "specimen": str(specimen),
+            "reference": str(reference),
             "views": dict(views),
             "label": dict(label),
             "pixel_size": dict(pixel_size),
@@ -45,6 +46,7 @@ def slide_from_row(row: dict[str, object]) -> Slide:
             return Slide(
                 sample,
                 specimen,
+                reference,
                 {name: ImageFile(**views[name]) for name in sorted(views, key=Illumination.parse)},
                 ImageFile(**label),
                 PixelSize(**pixel_size),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mineralseg.core.legend import IGNORE, Legend
+from mineralseg.core.legend import IGNORE, Legend, histogram
 from mineralseg.core.progress import Progress
 from mineralseg.errors import ConfigurationError, DataFault, MineralsegError, UntrustedArtefact
 from mineralseg.imaging.render import overlay
@@ -16,10 +16,11 @@ from mineralseg.io.files import hold_lock, read_json, sha256_file, sweep, write_
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
 from mineralseg.io.tables import write_csv
 from mineralseg.petrography.modal import ModalRow, measure_modal
+from mineralseg.stages.grids import GroupOnGrid, open_on_grid
 from mineralseg.stages.groups import Group
 from mineralseg.stages.per_sample import content_key
 from mineralseg.stages.scoring import Predictor
-from mineralseg.stages.views import StackedViews, open_views
+from mineralseg.stages.views import StackedViews
 
 RUN_NAME = "run.json"
 _PREVIEW_PX = 2048
@@ -135,9 +136,12 @@ def _predict_group(
         )
     (folder / RUN_NAME).unlink(missing_ok=True)
     sweep(folder)
-    with open_views(group.views, specs, group=group.name) as views:
-        _compare_scales(predictor, views, group.name)
-        modal, preview = _write_maps(predictor, views, folder, model=model, progress=progress)
+    with open_on_grid(
+        group.views, specs, align=predictor.spec.align, group=group.name, scratch=folder
+    ) as placed:
+        _compare_scales(predictor, placed.views, group.name)
+        modal, preview = _write_maps(predictor, placed, folder, model=model, progress=progress)
+        alignment = dict(placed.alignment)
     write_png(folder / "overlay.png", preview)
     outputs = _write_tables(folder, modal) | {
         "labels": "labels.tif",
@@ -146,6 +150,7 @@ def _predict_group(
     }
     record = provenance | {
         "group": group.name,
+        "alignment": alignment,
         "outputs": outputs,
         "sha256": {kind: sha256_file(folder / name) for kind, name in outputs.items()},
         "modal_percent": {row.mineral: round(row.area_percent, 4) for row in modal},
@@ -165,10 +170,13 @@ def _result(
 
 
 def _write_maps(
-    predictor: Predictor, views: StackedViews, folder: Path, *, model: ModelIdentity, progress: Progress
+    predictor: Predictor, placed: GroupOnGrid, folder: Path, *, model: ModelIdentity, progress: Progress
 ) -> tuple[list[ModalRow], NDArray[np.uint8]]:
-    """Write labels.tif and confidence.tif strip by strip; return the modes and a picture for the screen."""
-    legend = predictor.legend
+    """Write labels.tif and confidence.tif strip by strip; return the modes and a picture for the screen.
+
+    Where a registered view has no pixels, the maps say nothing (255).
+    """
+    legend, views = predictor.legend, placed.views
     counts = np.zeros(len(legend), np.int64)
     step = -(-max(views.height, views.width) // _PREVIEW_PX)
     preview = []
@@ -178,11 +186,14 @@ def _write_maps(
         raster_writer(folder / "confidence.tif", spec=_confidence_spec(views)) as confidence,
     ):
         for strip in predictor.strips(views, progress=told):
-            labels.write(legend.encode(strip.classes_HW), row=strip.row)
-            confidence.write((strip.confidence_HW * 100 + 0.5).astype(np.uint8), row=strip.row)
-            counts += np.bincount(strip.classes_HW.ravel(), minlength=len(legend))
+            valid = placed.valid_rows(strip.row, len(strip.classes_HW))
+            classes = np.where(valid, strip.classes_HW, np.uint8(IGNORE))
+            percent = (strip.confidence_HW * 100 + 0.5).astype(np.uint8)
+            labels.write(legend.encode(classes), row=strip.row)
+            confidence.write(np.where(valid, percent, np.uint8(IGNORE)), row=strip.row)
+            counts += histogram(classes)[: len(legend)]
             rows = slice(-strip.row % step, None, step)
-            picked = strip.classes_HW[rows, ::step]
+            picked = classes[rows, ::step]
             photo = [
                 views.read_rows(strip.row + row, 1)[:, ::step, : predictor.spec.views[0].bands]
                 for row in range(-strip.row % step, len(strip.classes_HW), step)

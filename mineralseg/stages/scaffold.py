@@ -25,6 +25,8 @@ from mineralseg.io.tables import (
 )
 from mineralseg.stages.code import write_code_file
 from mineralseg.stages.inspect import inspect_samples, inspect_slide
+from mineralseg.stages.map_placement import LANDMARKS_NAME
+from mineralseg.stages.masks import MaskReader
 from mineralseg.stages.workspace import Workspace
 
 _DVC_SETTINGS = (
@@ -70,13 +72,14 @@ def init_workspace(
     text = _shipped_params(root.name, wanted, rows) if params_file is None else read_text(params_file)
     params = Params.parse(parse_yaml(text, source=params_file or "params.yaml"), source=str(params_file))
     wanted = params.data.illuminations
+    masks = MaskReader(params.labels.masks, legend, source)
     progress(f"init: checking {len(folders)} samples")
     inspection = inspect_samples(
         folders,
         rows,
         wanted=wanted,
         root=source,
-        inspect_one=lambda folder, row: inspect_slide(folder, row, legend=legend, wanted=wanted, root=source),
+        inspect_one=lambda folder, row: inspect_slide(folder, row, params=params, masks=masks, root=source),
     )
     if inspection.faults:
         raise DataFaults(inspection.faults)
@@ -88,6 +91,9 @@ def init_workspace(
     for folder in folders:
         progress(f"init: copying {folder.name}")
         _copy_sample(folder, workspace.raw / folder.name)
+        _copy_if_there(source / folder.name / "label" / LANDMARKS_NAME, workspace.raw / folder.name / "label")
+    if params.labels.masks.table is not None:
+        _copy_if_there(source / params.labels.masks.table, workspace.raw)
     write_legend(workspace.legend_file, legend)
     write_samples(workspace.samples_file, rows)
     write_text(workspace.params_file, text)
@@ -106,6 +112,11 @@ def _copy_sample(folder: SampleFolder, target: Path) -> None:
         (target / kind).mkdir(parents=True)
         for path in paths:
             shutil.copyfile(path, target / kind / path.name)
+
+
+def _copy_if_there(path: Path, folder: Path) -> None:
+    if path.is_file():
+        shutil.copyfile(path, folder / path.name)
 
 
 def _common_views(folders: Sequence[SampleFolder]) -> tuple[str, ...]:
@@ -174,6 +185,7 @@ def _shipped_params(name: str, illuminations: Sequence[str], rows: Sequence[Samp
     project = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "minerals"
     text = _shipped("params.yaml").replace("name: NAME", f'name: "{project}"')
     text = text.replace("illuminations: []", f"illuminations: [{', '.join(illuminations)}]")
+    text = text.replace("reference: REFERENCE", f"reference: {illuminations[0]}")
     if all(row.part is not None for row in rows):
         text = re.sub(
             r"kind: fraction ([^\n]*)\n  val: [^\n]*\n  test: [^\n]*", r"kind: fixed_manifest \1", text

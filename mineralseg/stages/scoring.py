@@ -8,25 +8,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mineralseg.config.data import AlignByRegistration
 from mineralseg.core.confusion import ConfusionMatrix, rounded
-from mineralseg.core.legend import Legend
+from mineralseg.core.legend import IGNORE, Legend
 from mineralseg.core.progress import Progress
 from mineralseg.engine.device import select_device
 from mineralseg.engine.predict import Classifier, Strip, Tiling, classifier, predict_strips
 from mineralseg.errors import DataFault
 from mineralseg.models.bundle import Bundle, BundleSpec, Scores, ViewSpec
-from mineralseg.stages.views import StackedViews, open_views
+from mineralseg.stages.grids import open_on_grid
+from mineralseg.stages.views import StackedViews
 
 _PREVIEW_PX = 1024
 
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """A sample to score: its views by illumination, and how to read its class indices (H, W)."""
+    """A sample to score: its views by illumination, and how to read its class indices (H, W).
+
+    `align` says how its views are brought on one grid first; None when they lie on one.
+    """
 
     name: str
     views: dict[str, Path]
     read_labels: Callable[[], NDArray[np.uint8]]
+    align: AlignByRegistration | None
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,13 @@ class Predictor:
 
 
 def score_samples(
-    predictor: Predictor, samples: Sequence[LabelledSample], *, progress: Progress
+    predictor: Predictor, samples: Sequence[LabelledSample], *, scratch: Path, progress: Progress
 ) -> list[SampleScore]:
-    """Return the score of every sample at native resolution."""
+    """Return the score of every sample at native resolution; registered views live in `scratch` meanwhile."""
     scores = []
     for number, sample in enumerate(samples, 1):
         progress(f"evaluate: {sample.name} ({number} of {len(samples)})")
-        scores.append(_score_sample(predictor, sample))
+        scores.append(_score_sample(predictor, sample, scratch))
     return scores
 
 
@@ -114,11 +120,12 @@ def summarise(scores: Sequence[SampleScore], legend: Legend) -> Scores:
     )
 
 
-def _score_sample(predictor: Predictor, sample: LabelledSample) -> SampleScore:
+def _score_sample(predictor: Predictor, sample: LabelledSample, scratch: Path) -> SampleScore:
     classes = len(predictor.legend)
     truth = sample.read_labels()
     specs = predictor.views_of(list(sample.views), group=sample.name)
-    with open_views(sample.views, specs, group=sample.name) as views:
+    with open_on_grid(sample.views, specs, align=sample.align, group=sample.name, scratch=scratch) as placed:
+        views = placed.views
         if truth.shape != (views.height, views.width):
             raise DataFault(
                 f"sample {sample.name}",
@@ -131,7 +138,9 @@ def _score_sample(predictor: Predictor, sample: LabelledSample) -> SampleScore:
         with closing(predictor.strips(views)) as strips:  # type: ignore[type-var]
             for strip in strips:
                 rows = slice(strip.row, strip.row + len(strip.classes_HW))
-                total += ConfusionMatrix.of(truth[rows], strip.classes_HW, classes=classes)
+                valid = placed.valid_rows(strip.row, len(strip.classes_HW))
+                labelled = np.where(valid, truth[rows], np.uint8(IGNORE))
+                total += ConfusionMatrix.of(labelled, strip.classes_HW, classes=classes)
                 first = -strip.row % step
                 preview_row = (strip.row + first) // step
                 chosen = strip.classes_HW[first::step, ::step]

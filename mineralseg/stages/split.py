@@ -1,5 +1,6 @@
 """Split: deal the samples into training, validation and test, specimen by specimen."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from mineralseg.core.split import (
 from mineralseg.errors import ConfigurationError
 from mineralseg.io.files import write_json
 from mineralseg.io.tables import read_samples
+from mineralseg.stages.accepted import accepted_samples
 from mineralseg.stages.manifest import read_manifest, write_split
 from mineralseg.stages.workspace import Workspace
 
@@ -28,14 +30,29 @@ def split_samples(params: Params, workspace: Workspace, *, progress: Progress) -
     Raises:
         ConfigurationError: a part is empty, or a specimen would lie in two parts.
     """
-    present = {slide.sample for slide in read_manifest(workspace.manifest)}
-    rows = [row for row in read_samples(workspace.samples_file) if row.sample in present]
+    ingested = read_manifest(workspace.manifest)
+    labelled = accepted_samples(workspace.labels)
+    rows = [row for row in read_samples(workspace.samples_file) if row.sample in labelled]
+    _require_held_out(params, {slide.sample for slide in ingested} - labelled)
     split = deal(params, rows)
     write_split(workspace.splits, split)
     report: dict[str, Any] = {part: len(split.samples(part)) for part in PARTS}
     progress("split: " + ", ".join(f"{number} {part}" for part, number in report.items()))
     write_json(workspace.report("split"), report)
     return report
+
+
+def _require_held_out(params: Params, dropped: Collection[str]) -> None:
+    """Make sure that no sample which is to be held out by name was left out before."""
+    if isinstance(params.split, SplitBySample):
+        missing = sorted(set(dropped) & {*params.split.val, *params.split.test})
+        if missing:
+            raise ConfigurationError(
+                "split",
+                found=f"{', '.join(missing)} held out by name, but left out when views or maps were aligned",
+                expected="samples that were aligned",
+                fix="name others in split.val and split.test, or mend the alignment of these",
+            )
 
 
 def deal(params: Params, rows: list[SampleRow]) -> Split:

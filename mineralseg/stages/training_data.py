@@ -19,10 +19,9 @@ from mineralseg.errors import DataFault
 from mineralseg.io.files import sweep
 from mineralseg.io.raster import read_mask
 from mineralseg.models.bundle import ViewSpec
-from mineralseg.stages.label import LABEL_NAME
 from mineralseg.stages.per_sample import content_key, read_record
 from mineralseg.stages.views import open_views
-from mineralseg.stages.workspace import Workspace
+from mineralseg.stages.workspace import LABEL_NAME, Workspace
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from mineralseg.config.params import Params
 from mineralseg.errors import ConfigurationError
 from mineralseg.io.tables import read_yaml
 
+LABEL_NAME = "label.tif"
+"""The class indices of a sample, in its folder of data/labels."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -90,6 +93,16 @@ class Workspace:
         """The page, pictures and tables of the evaluation."""
         return self.root / "reports" / "evaluation"
 
+    @property
+    def alignment(self) -> Path:
+        """The page and pictures that show how well the views lie on one another."""
+        return self.root / "reports" / "alignment"
+
+    @property
+    def labelling(self) -> Path:
+        """The page and pictures that show what became of the masks."""
+        return self.root / "reports" / "labelling"
+
     def report(self, stage: str) -> Path:
         """Return where a stage writes its metrics."""
         return self.root / "reports" / f"{stage}.json"
@@ -103,6 +116,11 @@ class Workspace:
     def working_copies(self) -> Path:
         """Slides at working resolution, by content."""
         return self.private / "working"
+
+    @property
+    def scratch(self) -> Path:
+        """What lives as long as one command."""
+        return self.private / "scratch"
 
     @property
     def checkpoints(self) -> Path:

@@ -28,6 +28,7 @@ def _shipped_values() -> dict[str, Any]:
     """Return the shipped file as `init` completes it: it alone knows the name and the views."""
     values: dict[str, Any] = parse_yaml(SHIPPED_TEXT, source="params.yaml")
     values["data"]["illuminations"] = ["PPL"]
+    values["align"]["reference"] = "PPL"
     return values
 
 
@@ -118,6 +119,8 @@ WRONG: dict[str, tuple[object, str]] = {
     "split.val": (1, "less than 1"),
     "inference.views": (2, "1, 4 or 8"),
     "eval.overlays": (None, "integer"),
+    "align.kind": ("guess", "'identity', 'register'"),
+    "labels.masks.kind": ("names", "'class_ids', 'colors'"),
 }
 
 
@@ -135,13 +138,13 @@ def test_a_wrong_value_is_named_by_its_dotted_key(key: str) -> None:
 def test_all_faults_are_told_at_once() -> None:
     values = _changed({key: value for key, (value, _) in WRONG.items() if key != "data.illuminations"})
     values["trian"] = 1
-    del values["align"]["kind"]
+    del values["labels"]["placement"]["kind"]
     with pytest.raises(ConfigurationError) as caught:
         Params.parse(values, source="my.yaml")
     lines = str(caught.value).splitlines()
     assert lines[0] == f"my.yaml: {len(WRONG) + 1} fault(s):"
     told = {line.removeprefix("  - ").partition(": ")[0] for line in lines[1:]}
-    assert told == {*WRONG, "trian", "align.kind"} - {"data.illuminations"}
+    assert told == {*WRONG, "trian", "labels.placement.kind"} - {"data.illuminations"}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_a_missing_key_inside_a_choice_is_named_as_the_file_would_spell_it() -> 
 
 def test_an_unknown_choice_lists_the_choices() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"- split: .*'fraction', 'sample_holdout', 'fixed_manifest'"
+        ConfigurationError, match=r"- split.kind: .*'fraction', 'sample_holdout', 'fixed_manifest'"
     ):
         Params.parse(_changed({"split.kind": "random"}))
 
@@ -279,3 +282,11 @@ def _outcome(values: object) -> Params | str:
         return Params.parse(values)
     except ConfigurationError as error:
         return str(error)
+
+
+def test_a_reference_must_be_a_view_that_there_is() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Params.parse(_changed({"align.reference": "RL"}))
+    assert str(caught.value).endswith(
+        "the whole: align.reference RL is not in data.illuminations (PPL, XPL0, XPL45)"
+    )

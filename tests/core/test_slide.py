@@ -72,24 +72,32 @@ def test_other_file_names_say_nothing(path: str) -> None:
 
 
 def _image(height: int, width: int) -> ImageFile:
-    return ImageFile("x.tif", "0" * 64, height, width, 3)
+    return ImageFile("x.tif", "0" * 64, height, width, 3, None)
 
 
-def test_a_slide_has_the_size_of_its_views() -> None:
-    views = {"PPL": _image(30, 40), "XPL0": _image(30, 40)}
-    slide = Slide("s1", "rock 1", views, _image(30, 40), PixelSize.unknown())
-    assert (slide.height, slide.width) == (30, 40)
+def _slide(views: dict[str, ImageFile], label: ImageFile | None, reference: str = "PPL") -> Slide:
+    return Slide("s1", "rock 1", reference, views, label, PixelSize.unknown())
 
 
-@pytest.mark.parametrize(
-    ("views", "label", "says"),
-    [
-        ({"PPL": _image(30, 40), "XPL0": _image(30, 41)}, None, "XPL0 is 41 x 30 px; expected 40 x 30 px"),
-        ({"PPL": _image(30, 40)}, _image(40, 30), "label is 30 x 40 px; expected 40 x 30 px like PPL"),
-    ],
-)
-def test_views_of_another_size_are_named(
-    views: dict[str, ImageFile], label: ImageFile | None, says: str
-) -> None:
-    with pytest.raises(DataFault, match=f"sample s1: {says}"):
-        Slide("s1", "rock 1", views, label, PixelSize.unknown())
+def test_a_slide_has_the_size_of_its_reference() -> None:
+    slide = _slide({"PPL": _image(30, 40), "XPL0": _image(60, 80)}, _image(60, 80), reference="XPL0")
+    assert (slide.height, slide.width) == (60, 80)
+    slide.require_label_on_grid()
+
+
+def test_views_of_another_size_are_named_where_they_must_agree() -> None:
+    slide = _slide({"PPL": _image(30, 40), "XPL0": _image(30, 41)}, None)
+    with pytest.raises(DataFault, match="sample s1: XPL0 is 41 x 30 px; expected 40 x 30 px like PPL"):
+        slide.require_views_on_one_grid()
+
+
+def test_a_mask_of_another_size_is_named_where_it_must_agree() -> None:
+    slide = _slide({"PPL": _image(30, 40)}, _image(40, 30))
+    slide.require_views_on_one_grid()
+    with pytest.raises(DataFault, match="label is 30 x 40 px; expected 40 x 30 px like PPL"):
+        slide.require_label_on_grid()
+
+
+def test_a_reference_that_is_no_view_is_refused() -> None:
+    with pytest.raises(DataFault, match=r"reference XPL45, which is not one of its views; expected PPL"):
+        _slide({"PPL": _image(30, 40)}, None, reference="XPL45")

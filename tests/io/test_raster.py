@@ -16,7 +16,7 @@ from mineralseg.core.geometry import PixelSize, Window
 from mineralseg.errors import DataFault
 from mineralseg.io import raster as raster_module
 from mineralseg.io.gdal import rasterio
-from mineralseg.io.raster import RasterInfo, open_raster, probe, read_mask
+from mineralseg.io.raster import RasterInfo, open_raster, probe, read_mask, read_mask_codes
 from tests.io.attacks import (
     ATTACKS,
     CANARY,
@@ -258,3 +258,58 @@ def test_mask_that_holds_no_codes_is_refused(
     image.save(tmp_path / name, **options)
     with pytest.raises(DataFault, match=says):
         read_mask(tmp_path / name)
+
+
+def test_codes_of_16_bits_are_read_for_a_table(tmp_path: Path) -> None:
+    codes_HW = GREY_HW.astype(np.uint16) * 257
+    for name in ("x.png", "x.tif"):
+        Image.fromarray(codes_HW).save(tmp_path / name)
+        found_HW = read_mask_codes(tmp_path / name)
+        assert found_HW.dtype == np.uint16
+        np.testing.assert_array_equal(found_HW, codes_HW)
+        with pytest.raises(DataFault, match=r"uint16 values.*table of codes"):
+            read_mask(tmp_path / name)
+
+
+# Maps
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_a_gif_shows_its_colours_and_is_no_mask_of_codes(tmp_path: Path, interlace: int) -> None:
+    path = tmp_path / "map.gif"
+    PALETTE.save(path, interlace=interlace, transparency=0)
+    with opened_files(tmp_path) as opened, open_raster(path) as raster:
+        pixels_HWC = raster.read_all()
+        assert not raster.lossy
+    assert opened <= {"map.gif"}
+    np.testing.assert_array_equal(pixels_HWC, np.asarray(PALETTE.convert("RGB")))
+    with pytest.raises(DataFault, match=r"GIF.*by its colours"):
+        read_mask(path)
+
+
+def test_an_animated_or_cut_gif_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "map.gif"
+    PALETTE.save(path, save_all=True, append_images=[PALETTE.rotate(180)])
+    with pytest.raises(DataFault, match="2 frames of an animation"):
+        probe(path)
+    PALETTE.save(path)
+    whole = path.read_bytes()
+    for cut in (10, 200, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataFault, match=r"map\.gif: damaged"):
+            probe(path)
+    path.write_bytes(whole[:6] + b"\xff\xff\xff\xff" + whole[10:])
+    with pytest.raises(DataFault, match="65535 x 65535"):
+        probe(path)
+
+
+def test_a_map_that_was_compressed_with_loss_says_so(tmp_path: Path) -> None:
+    for name, options, lossy in (
+        ("x.jpg", {}, True),
+        ("x.tif", {"compression": "jpeg"}, True),
+        ("y.tif", {"compression": "tiff_lzw"}, False),
+        ("x.png", {}, False),
+    ):
+        RGB.save(tmp_path / name, **options)
+        with open_raster(tmp_path / name) as raster:
+            assert raster.lossy == lossy

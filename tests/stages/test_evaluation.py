@@ -130,9 +130,10 @@ def test_a_folder_scores_as_the_workspace_made_from_it(
     for name in names:
         shutil.copytree(slides / name, tmp_path / name)
     shutil.copy(slides / "legend.yaml", tmp_path)
-    outside = evaluate_bundle(bundle, folder_samples(tmp_path, bundle), progress=silent)
+    scratch = tmp_path / "scratch"
+    outside = evaluate_bundle(bundle, folder_samples(tmp_path, bundle), scratch=scratch, progress=silent)
     inside = workspace_samples(recorded_once.params(), recorded_once, "test", bundle)
-    assert outside == evaluate_bundle(bundle, inside, progress=silent)
+    assert outside == evaluate_bundle(bundle, inside, scratch=tmp_path, progress=silent)
     assert outside.model_dump(mode="json") == read_json(recorded_once.report("evaluate"))
 
 
@@ -159,7 +160,7 @@ def test_folder_samples_without_a_mask_are_all_named(
 
 def test_scoring_nothing_is_refused(recorded_once: Workspace) -> None:
     with pytest.raises(ConfigurationError, match="no sample"):
-        evaluate_bundle(load_bundle(recorded_once.bundle), [], progress=silent)
+        evaluate_bundle(load_bundle(recorded_once.bundle), [], scratch=recorded_once.scratch, progress=silent)
 
 
 def test_the_report_is_what_the_bundle_carries(recorded_once: Workspace) -> None:

@@ -1,0 +1,216 @@
+"""Register: one loose image, or mineral map, on another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mineralseg.config.data import CoarseMap
+from mineralseg.core.geometry import PixelSize
+from mineralseg.core.registration import Registration
+from mineralseg.errors import ConfigurationError, DataFault
+from mineralseg.imaging.features import describe
+from mineralseg.imaging.landmarks import register_landmarks
+from mineralseg.imaging.view_quality import fault_of_view
+from mineralseg.imaging.view_registration import Prior, register_view
+from mineralseg.io.landmarks import read_landmarks
+from mineralseg.io.raster import RasterInfo, open_raster, probe
+from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
+from mineralseg.stages.map_placement import map_on_grid, place_map
+from mineralseg.stages.pictures import picture_of_map, picture_of_views
+from mineralseg.stages.registering import gated, native, read_reduced, search_factor, write_view_on_grid
+
+_MAP_ROTATION_DEG = 5.0
+_MAP_RESIDUAL_MAP_PX = 1.0
+_MAP_PEAK_RATIO = 2.0
+_VIEW_RESIDUAL_PX = 2.0
+_MAX_MAP_COLORS = 254
+_FIXED, _MOVING = "fixed", "moving"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files, what the second is, places marked by a person, and um per pixel if files are silent."""
+
+    fixed: Path
+    moving: Path
+    is_map: bool
+    landmarks: Path | None
+    fixed_um: float | None
+    moving_um: float | None
+
+
+@dataclass(frozen=True)
+class PairLimits:
+    """What is looked for, and what is accepted; None stands for what views or maps usually need."""
+
+    max_rotation_deg: float | None
+    max_scale_change: float
+    max_residual_px: float | None
+    min_score: float
+
+
+def register_pair(
+    pair: Pair, limits: PairLimits, *, out: Path | None, picture: Path | None, overwrite: bool, dry_run: bool
+) -> Registration:
+    """Return how `pair.moving` lies on `pair.fixed`, in pixels of the files; write it there if asked.
+
+    Args:
+        pair: the files.
+        limits: what is looked for, and what is accepted.
+        out: TIFF of the moving image on the fixed grid: views interpolated, maps by nearest neighbour.
+        picture: PNG to judge the registration by; written of a refused one too.
+        overwrite: replace files that are there.
+        dry_run: measure only.
+
+    Raises:
+        ConfigurationError: an output is there already, or is one of the inputs.
+        DataFault: a file is not usable, or a map has no scale.
+    """
+    _check_outputs(pair, [path for path in (out, picture) if path is not None], overwrite=overwrite)
+    fixed, moving = probe(pair.fixed), probe(pair.moving)
+    found = _map_on(pair, limits, fixed, moving) if pair.is_map else _view_on(pair, limits, fixed, moving)
+    if dry_run or found.moving_to_fixed is None:
+        return found
+    if picture is not None:
+        write_png(picture, _picture(pair, found))
+    if out is not None and found.verdict == "accepted":
+        pixel_size = PixelSize.declared(pair.fixed_um) if pair.fixed_um else fixed.pixel_size
+        if pair.is_map:
+            _write_map(pair.moving, found, fixed, pixel_size, out)
+        else:
+            write_view_on_grid(
+                pair.moving, found.warp, out=out, size_px=(fixed.height, fixed.width), pixel_size=pixel_size
+            )
+    return found
+
+
+def _picture(pair: Pair, found: Registration) -> NDArray[np.uint8]:
+    if not pair.is_map:
+        return picture_of_views(pair.fixed, pair.moving, found, names=(pair.fixed.stem, pair.moving.stem))
+    numbers_HW, colors = _numbered(pair.moving)
+    return picture_of_map(pair.fixed, numbers_HW, found, colors)
+
+
+def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInfo) -> Registration:
+    if pair.landmarks is not None:
+        return _by_landmarks(pair, limits.max_residual_px or _VIEW_RESIDUAL_PX, fixed)
+    views = {
+        _FIXED: read_reduced(pair.fixed, factor=search_factor(pair.fixed)),
+        _MOVING: read_reduced(pair.moving, factor=search_factor(pair.moving)),
+    }
+    for name, path in ((_FIXED, pair.fixed), (_MOVING, pair.moving)):
+        fault = fault_of_view(views[name].image_HWC)
+        if fault:
+            return Registration("refused", f"{path.name}: {fault}", "none")
+    fixed_um, moving_um = pair.fixed_um or fixed.pixel_size.um, pair.moving_um or moving.pixel_size.um
+    scale = 1.0 if fixed_um is None or moving_um is None else moving_um / fixed_um
+    found = register_view(
+        describe(views[_FIXED].image_HWC),
+        describe(views[_MOVING].image_HWC),
+        prior=Prior(
+            rotation_deg=None if limits.max_rotation_deg is None else 0.0,
+            max_rotation_deg=limits.max_rotation_deg or 180.0,
+            scale=scale * views[_MOVING].factor / views[_FIXED].factor,
+            max_scale_change=limits.max_scale_change,
+        ),
+        frames=(_MOVING, _FIXED),
+    )
+    return gated(
+        native(found, fixed=views[_FIXED], moving=views[_MOVING]),
+        max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX,
+        min_score=limits.min_score,
+    )
+
+
+def _map_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInfo) -> Registration:
+    fixed_um, map_um = pair.fixed_um or fixed.pixel_size.um, pair.moving_um or moving.pixel_size.um
+    if fixed_um is None or map_um is None:
+        name, option = (pair.fixed, "--pixel-um") if fixed_um is None else (pair.moving, "--moving-um")
+        raise DataFault(name, found="an unknown pixel size", expected="um per pixel", fix=f"state {option}")
+    map_px = map_um / fixed_um
+    if limits.max_residual_px is None:
+        max_residual_map_px = _MAP_RESIDUAL_MAP_PX
+    else:
+        max_residual_map_px = limits.max_residual_px / map_px
+    return place_map(
+        _numbered(pair.moving)[0],
+        {_FIXED: pair.fixed},
+        map_px=map_px,
+        placement=CoarseMap(
+            kind="coarse_map",
+            map_pixel_um=map_um,
+            flips=True,
+            max_rotation_deg=min(limits.max_rotation_deg or _MAP_ROTATION_DEG, 45.0),
+            max_scale_change=min(limits.max_scale_change, 0.2),
+            refine="bspline",
+            min_peak_ratio=_MAP_PEAK_RATIO,
+            max_residual_map_px=max_residual_map_px,
+            min_area_map_px=1,
+            void_band=0.0,
+            when_refused="stop",
+        ),
+        landmarks=pair.landmarks,
+    )
+
+
+def _by_landmarks(pair: Pair, max_residual_px: float, fixed: RasterInfo) -> Registration:
+    marked = read_landmarks(pair.landmarks) if pair.landmarks is not None else None
+    if marked is None:
+        raise ValueError("no landmarks")
+    found = register_landmarks(
+        marked.moving_xy,
+        marked.fixed_xy,
+        fixed_size_px=(fixed.width, fixed.height),
+        bend=True,
+        frames=(_MOVING, _FIXED),
+        smoothing=0.0,
+    )
+    return gated(found, max_residual_px=max_residual_px, min_score=0.0)
+
+
+def _numbered(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a number for every colour of a map (H, W), and the colours by number (n, 3).
+
+    Raises:
+        DataFault: more colours than a map of minerals has, as after smoothing or JPEG compression.
+    """
+    with open_raster(path) as raster:
+        pixels_HWB = raster.read_all()
+    rgb_HWC = np.broadcast_to(pixels_HWB, (*pixels_HWB.shape[:2], 3)).astype(np.uint32)
+    packed_HW = (rgb_HWC[..., 0] << 16) | (rgb_HWC[..., 1] << 8) | rgb_HWC[..., 2]
+    found, numbers = np.unique(packed_HW, return_inverse=True)
+    if len(found) > _MAX_MAP_COLORS:
+        raise DataFault(
+            path,
+            found=f"{len(found)} colours",
+            expected=f"at most {_MAX_MAP_COLORS}, one a mineral",
+            fix="export the map without smoothing and as PNG or TIFF, not JPEG",
+        )
+    colors = np.stack([found >> 16, found >> 8 & 0xFF, found & 0xFF], axis=1).astype(np.uint8)
+    return numbers.reshape(packed_HW.shape).astype(np.uint8), colors
+
+
+def _write_map(path: Path, found: Registration, fixed: RasterInfo, pixel_size: PixelSize, out: Path) -> None:
+    """Write a map's own colours on the fixed grid, black beyond its edge."""
+    numbers_HW, colors = _numbered(path)
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = colors
+    placed_HW = map_on_grid(numbers_HW, found, size_px=(fixed.height, fixed.width))
+    spec = RasterSpec(fixed.height, fixed.width, 3, pixel_size=pixel_size)
+    with raster_writer(out, spec=spec) as target:
+        target.write(table[placed_HW], row=0)
+
+
+def _check_outputs(pair: Pair, outputs: Sequence[Path], *, overwrite: bool) -> None:
+    inputs = {path.resolve() for path in (pair.fixed, pair.moving, pair.landmarks) if path is not None}
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise ConfigurationError(path, found="an input", expected="another file", fix="choose another")
+        if path.is_dir() or (path.exists() and not overwrite):
+            found = "a folder" if path.is_dir() else "a file that is there already"
+            raise ConfigurationError(
+                path, found=found, expected="a new file", fix="choose another, or --overwrite"
+            )
