@@ -15,7 +15,8 @@ def register(
     moving: Annotated[Path, typer.Argument(help="The image, or mineral map, to bring on it.")],
     out: Annotated[Path | None, typer.Option(help="Write MOVING on the grid of FIXED to this TIFF.")] = None,
     is_map: Annotated[
-        bool, typer.Option("--map", help="MOVING is a coarse mineral map: found by its edges, not resampled.")
+        bool,
+        typer.Option("--map", help="MOVING is a coarse mineral map: found by edges, nearest pixel taken."),
     ] = False,
     landmarks: Annotated[
         Path | None,
@@ -39,7 +40,7 @@ def register(
         float | None,
         typer.Option(min=0.01, help="Refuse above this, px of FIXED.", show_default="2; a map: 1 map px"),
     ] = None,
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Refuse a view below this score.")] = 0.3,
+    min_score: Annotated[float, typer.Option(min=0.25, max=0.99, help="Refuse a view below this.")] = 0.25,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out and --picture.")] = False,
     dry_run: DryRunOption = False,
     json_lines: JsonOption = False,

@@ -59,8 +59,8 @@ class AlignByRegistration(Section):
     """Largest relative difference of scale beyond what the pixel sizes say."""
     max_residual_px: float = Field(gt=0, le=100)
     """Gate: how far matched places may lie apart after registration, pixels of the reference."""
-    min_score: float = Field(ge=0, lt=1)
-    """Gate: the lowest score of a registration, 0 (chance) to 1."""
+    min_score: float = Field(ge=0.25, lt=1)
+    """Gate: the lowest score of a registration; 0 is chance, and below 0.25 nothing is ever accepted."""
     when_refused: WhenRefused
     """stop: a refused sample stops the pipeline; drop: it is left out of all that follows."""
 

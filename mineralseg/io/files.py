@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -183,7 +184,22 @@ def replacement(path: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove what killed writers have left in `folder`; the caller holds the lock of living ones."""
     for left in folder.glob(f"{_TEMPORARY}*"):
-        left.unlink(missing_ok=True)
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder in `folder` for as long as the block lasts; `sweep` removes what a kill leaves."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        place = tempfile.mkdtemp(dir=folder, prefix=_TEMPORARY)
+    try:
+        yield Path(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager

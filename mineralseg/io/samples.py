@@ -6,7 +6,7 @@ from pathlib import Path
 from mineralseg.core.slide import Illumination, ViewName
 from mineralseg.errors import DataFault
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mineralseg.core.slide import Slide
 from mineralseg.errors import ConfigurationError
-from mineralseg.io.files import read_json, write_json
+from mineralseg.io.files import read_json, write_json, writing
 
 _NAME = "accepted.json"
 
@@ -13,6 +13,12 @@ _NAME = "accepted.json"
 def write_accepted(folder: Path, samples: Sequence[str]) -> None:
     """Write which samples the next stage may use."""
     write_json(folder / _NAME, {"samples": sorted(samples)})
+
+
+def forget_accepted(folder: Path) -> None:
+    """Remove the list of the last run, so that a run which ends early leaves none."""
+    with writing(folder):
+        (folder / _NAME).unlink(missing_ok=True)
 
 
 def accepted_samples(folder: Path) -> frozenset[str]:

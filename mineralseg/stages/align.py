@@ -15,7 +15,7 @@ from mineralseg.errors import Refused
 from mineralseg.io.files import write_json
 from mineralseg.io.raster import open_raster
 from mineralseg.io.raster_writer import TILE_PX, RasterSpec, raster_writer
-from mineralseg.stages.accepted import write_accepted
+from mineralseg.stages.accepted import forget_accepted, write_accepted
 from mineralseg.stages.alignment_evidence import write_alignment_report, write_evidence
 from mineralseg.stages.code import code_sha256
 from mineralseg.stages.manifest import read_manifest
@@ -34,6 +34,7 @@ def align_slides(params: Params, workspace: Workspace, *, progress: Progress) ->
         Refused: a view could not be registered well enough, and `align.when_refused` is stop.
     """
     slides = read_manifest(workspace.manifest)
+    forget_accepted(workspace.aligned)
     tally = redo_changed(
         [_work(slide, params.align, workspace.raw) for slide in slides],
         out=workspace.aligned,
@@ -110,7 +111,7 @@ def _register(slide: Slide, align: AlignByRegistration, raw: Path, folder: Path)
         paths,
         reference=slide.reference,
         align=align,
-        pixel_um={name: image.pixel_um for name, image in slide.views.items()},
+        pixel_um=_pixel_um(slide),
     )
     if all(each.verdict == "accepted" for each in found.values()):
         warps = {name: each.warp for name, each in found.items()}
@@ -129,6 +130,12 @@ def _register(slide: Slide, align: AlignByRegistration, raw: Path, folder: Path)
         write_json(folder / f"{name}.registration.json", views[name])
         write_evidence(folder / f"{name}.png", slide=slide, view=name, registration=each, raw=raw)
     return {"views": views}
+
+
+def _pixel_um(slide: Slide) -> dict[str, float | None]:
+    """Return um per pixel by view as the files say; of a reference that is silent, as a person declared."""
+    stated = {name: image.pixel_um for name, image in slide.views.items()}
+    return stated | {slide.reference: stated[slide.reference] or slide.pixel_size.um}
 
 
 def _um(residual_px: float | None, slide: Slide) -> float | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from mineralseg.config.data import AlignByRegistration
 from mineralseg.core.geometry import Window
 from mineralseg.errors import DataFault
+from mineralseg.io.files import scratch_folder
 from mineralseg.io.raster import Raster, open_raster, probe
 from mineralseg.models.bundle import ViewSpec
 from mineralseg.stages.registering import VALID_NAME, register_views, write_on_grid
@@ -76,9 +76,8 @@ def open_on_grid(
             expected=f"views of one field that can be brought on {reference}",
             fix="check that all views show one field; `mineralseg register` shows two of them",
         )
-    scratch.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(dir=scratch, prefix=".grid-")))
+        folder = stack.enter_context(scratch_folder(scratch))
         write_on_grid(
             wanted,
             {name: each.warp for name, each in found.items()},

@@ -21,7 +21,7 @@ from mineralseg.imaging.speckle import void_small_patches
 from mineralseg.io.files import sha256_file, write_json
 from mineralseg.io.raster import open_raster
 from mineralseg.io.raster_writer import RasterSpec, raster_writer
-from mineralseg.stages.accepted import accepted_slides, write_accepted
+from mineralseg.stages.accepted import accepted_slides, forget_accepted, write_accepted
 from mineralseg.stages.code import code_sha256
 from mineralseg.stages.inspect import counts_of, map_scale
 from mineralseg.stages.labelling_evidence import write_labelling_report, write_map_picture
@@ -45,6 +45,7 @@ def decode_labels(params: Params, workspace: Workspace, *, progress: Progress) -
     """
     masks = MaskReader.open(params.labels.masks, legend_file=workspace.legend_file, tables=workspace.raw)
     slides = accepted_slides(workspace.aligned, read_manifest(workspace.manifest))
+    forget_accepted(workspace.labels)
     tally = redo_changed(
         [_work(slide, params, masks, workspace) for slide in slides],
         out=workspace.labels,

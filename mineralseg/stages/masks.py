@@ -94,6 +94,7 @@ class MaskReader:
         codes_HW = read_mask_codes(path)
         class_of = np.full(_CODES, IGNORE, np.uint8)
         known = np.zeros(_CODES, np.bool_)
+        known[IGNORE] = True
         for entry in self._table.entries:
             if isinstance(entry.key, int):
                 class_of[entry.key], known[entry.key] = entry.index, True

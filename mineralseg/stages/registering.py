@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from mineralseg.imaging.view_registration import Prior
 from mineralseg.imaging.view_series import register_series
 from mineralseg.imaging.warp import resample_window
 from mineralseg.io.arrays import create_array, open_array
+from mineralseg.io.files import scratch_folder
 from mineralseg.io.raster import Raster, open_raster, probe
 from mineralseg.io.raster_writer import TILE_PX, RasterSpec, raster_writer
 
@@ -143,7 +143,7 @@ def write_on_grid(
     """
     valid_px = dict.fromkeys(warps, 0)
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(dir=folder, prefix=".views-")))
+        scratch = stack.enter_context(scratch_folder(folder))
         fixed = stack.enter_context(open_raster(paths[reference]))
         sources = {name: _mapped(paths[name], scratch / f"{name}.npy") for name in warps}
         bands = {name: int(source.shape[2]) for name, source in sources.items()} | {reference: fixed.bands}
@@ -177,8 +177,8 @@ def write_view_on_grid(
 ) -> None:
     """Write one view on a grid of `size_px` (height, width), 0 where it has no pixels."""
     height, width = size_px
-    with TemporaryDirectory(dir=out.absolute().parent, prefix=".view-") as scratch:
-        source = _mapped(path, Path(scratch) / "view.npy")
+    with scratch_folder(out.absolute().parent) as scratch:
+        source = _mapped(path, scratch / "view.npy")
         spec = RasterSpec(height, width, int(source.shape[2]), pixel_size=pixel_size)
         with raster_writer(out, spec=spec) as target:
             for row in range(0, height, TILE_PX):
