@@ -39,8 +39,7 @@ def describe(image_HWC: NDArray[np.uint8]) -> Features:
     doi:10.1023/B:VISI.0000029664.99615.94), and the square-root form of their descriptors, whose scalar
     product is the Hellinger kernel (Arandjelović & Zisserman 2012, doi:10.1109/CVPR.2012.6248018).
     """
-    grey_HW = image_HWC[..., 0] if image_HWC.shape[2] == 1 else cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY)
-    evened_HW = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(np.ascontiguousarray(grey_HW))
+    evened_HW = _evened(image_HWC)
     sift = cv2.SIFT.create(nfeatures=_MOST_KEYPOINTS, contrastThreshold=_CONTRAST_THRESHOLD)
     keypoints, descriptors = sift.detectAndCompute(evened_HW, None)
     if descriptors is None:
@@ -51,6 +50,17 @@ def describe(image_HWC: NDArray[np.uint8]) -> Features:
         keypoints_xy=np.array([keypoint.pt for keypoint in keypoints], np.float64).reshape(-1, 2),
         descriptors=np.sqrt(share, dtype=np.float32),
     )
+
+
+def evened_grey(image_HWC: NDArray[np.uint8]) -> Image:
+    """Return brightness with local contrast evened out, 0..1, of an image uint8 (H, W, 1 or 3)."""
+    return _evened(image_HWC).astype(np.float32) / 255
+
+
+def _evened(image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    grey_HW = image_HWC[..., 0] if image_HWC.shape[2] == 1 else cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY)
+    clahe = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8))
+    return np.asarray(clahe.apply(np.ascontiguousarray(grey_HW)), np.uint8)
 
 
 def match(fixed: Features, moving: Features) -> tuple[Points, Points]:

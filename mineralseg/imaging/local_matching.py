@@ -6,6 +6,7 @@ tells how far places still lie apart, and tells a right transform from a wrong o
 best places scatter over all that was searched.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,16 @@ class LocalMatches:
     fixed_xy: Points
     correlation: NDArray[np.float64]
     reach_px: int
+
+
+def joined(parts: Sequence[LocalMatches]) -> LocalMatches:
+    """Return the places of several windows together; there is at least one window."""
+    return LocalMatches(
+        moving_xy=np.concatenate([part.moving_xy for part in parts]),
+        fixed_xy=np.concatenate([part.fixed_xy for part in parts]),
+        correlation=np.concatenate([part.correlation for part in parts]),
+        reach_px=parts[0].reach_px,
+    )
 
 
 def edge_strength(grey_HW: Image) -> Image:

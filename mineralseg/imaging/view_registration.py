@@ -1,7 +1,7 @@
 """One view of a field on another: what is known, what is looked for, and when it is refused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ _LEAST_SCORE = 0.25
 _AFFINE_GAIN = 0.9
 _MORE_PLACES = 1.25
 _FIT_ROUNDS = 3
+_LEAST_SHARE = 0.2
 _MAX_SHEAR = 0.02
 _LEAST_OVERLAP = 0.2
 _ROUGH_PX = 384
@@ -55,6 +56,10 @@ class Prior:
     max_rotation_deg: float
     scale: float
     max_scale_change: float
+
+    def scaled(self, factor: float) -> "Prior":
+        """Return what is known when a moving pixel spans `factor` times as many fixed pixels."""
+        return replace(self, scale=self.scale * factor)
 
     def objection(self, matrix: Matrix) -> str:
         """Return why a transform cannot be, empty when it can."""
@@ -125,6 +130,30 @@ def refine(
     """Return the registration that starts from a transform found otherwise, as by a chain of views."""
     best = _judge(edge_strength(fixed.grey_HW), moving.grey_HW, matrix, method)
     return _verdict(best, prior, [], (fixed, moving), frames)
+
+
+def refit(found: Registration, places: LocalMatches, *, prior: Prior) -> Registration:
+    """Return a registration fitted anew to places measured elsewhere, as at the pixels of the files.
+
+    Its score stays, for that was measured over the whole overlap; it stays as it is where the places are
+    too few, or fit only a transform that cannot be.
+    """
+    if found.moving_to_fixed is None or found.verdict == "refused":
+        return found
+    affine = found.method.endswith("affine")
+    judged = _fitted(places, found.moving_to_fixed.matrix, found.method, affine=affine)
+    if (
+        judged is None
+        or judged.inliers < _LEAST_SHARE * len(places.fixed_xy)
+        or prior.objection(judged.matrix)
+    ):
+        return found
+    return replace(
+        found,
+        moving_to_fixed=replace(found.moving_to_fixed, matrix=judged.matrix),
+        residual_px=judged.residual_px,
+        inliers=judged.inliers,
+    )
 
 
 def _candidates(

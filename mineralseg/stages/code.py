@@ -19,7 +19,7 @@ def _of_stages(*names: str) -> tuple[str, ...]:
 
 
 _INSPECT = ("inspect.py", "masks.py", "per_sample.py")
-_PICTURES = ("pages.py", "pictures.py", "registering.py", "templates")
+_PICTURES = ("file_pixels.py", "pages.py", "pictures.py", "registering.py", "templates")
 _SAMPLES = ("per_sample.py", "runs.py", "training_data.py", "views.py")
 
 STAGE_CODE: dict[str, tuple[str, ...]] = {
@@ -49,6 +49,7 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
             "grids.py",
             "pages.py",
             "registering.py",
+            "file_pixels.py",
             "scoring.py",
             "templates",
             *_SAMPLES,

@@ -13,6 +13,7 @@ from mineralseg.core.transforms import Transform
 from mineralseg.imaging.evidence import Overlaid, class_outlines, compare, telling_places
 from mineralseg.imaging.warp import resample_labels, resample_window
 from mineralseg.io.raster import Raster, open_raster, probe
+from mineralseg.stages.file_pixels import crop_under
 from mineralseg.stages.registering import ReducedView, read_reduced
 
 _PANEL_PX = 800
@@ -76,18 +77,13 @@ def _insets(
     side = min(_INSET_PX, fixed.height, fixed.width)
     for x, y in corners:
         window = Window(min(y, fixed.height - side), min(x, fixed.width - side), side, side)
-        corners_xy = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
-        places = warp.apply(corners_xy + np.array([window.col, window.row]))
-        low = np.maximum(np.floor(places.min(axis=0)).astype(int) - 8, 0)
-        high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + 9, [moving.width, moving.height])
-        if (high <= low).any():
+        crop = crop_under(moving, warp, window)
+        if crop is None:
             continue
-        (left, top), (right, bottom) = low.tolist(), high.tolist()
-        crop = moving.read(Window(top, left, bottom - top, right - left))
         shift = np.eye(3)
-        shift[:2, 2] = -low
+        shift[:2, 2] = -crop.corner_xy
         onto = Transform(shift, warp.fixed_to_moving.target, "crop")
-        pixels, valid = resample_window(crop, Warp(onto @ warp.fixed_to_moving, warp.bend), window)
+        pixels, valid = resample_window(crop.image_HWC, Warp(onto @ warp.fixed_to_moving, warp.bend), window)
         if valid.any():
             yield Overlaid(fixed.read(window), pixels, valid)
 

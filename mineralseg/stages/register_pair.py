@@ -18,9 +18,16 @@ from mineralseg.imaging.view_registration import Prior, register_view
 from mineralseg.io.landmarks import read_landmarks
 from mineralseg.io.raster import RasterInfo, open_raster, probe
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
+from mineralseg.stages.file_pixels import at_file_pixels
 from mineralseg.stages.map_placement import map_on_grid, place_map
 from mineralseg.stages.pictures import picture_of_map, picture_of_views
-from mineralseg.stages.registering import gated, native, read_reduced, search_factor, write_view_on_grid
+from mineralseg.stages.registering import (
+    gated,
+    native,
+    read_reduced,
+    search_factor,
+    write_view_on_grid,
+)
 
 _MAP_ROTATION_DEG = 5.0
 _MAP_RESIDUAL_MAP_PX = 1.0
@@ -107,19 +114,24 @@ def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterIn
             return Registration("refused", f"{path.name}: {fault}", "none")
     fixed_um, moving_um = pair.fixed_um or fixed.pixel_size.um, pair.moving_um or moving.pixel_size.um
     scale = 1.0 if fixed_um is None or moving_um is None else moving_um / fixed_um
+    prior = Prior(
+        rotation_deg=None if limits.max_rotation_deg is None else 0.0,
+        max_rotation_deg=limits.max_rotation_deg or 180.0,
+        scale=scale * views[_MOVING].factor / views[_FIXED].factor,
+        max_scale_change=limits.max_scale_change,
+    )
     found = register_view(
         describe(views[_FIXED].image_HWC),
         describe(views[_MOVING].image_HWC),
-        prior=Prior(
-            rotation_deg=None if limits.max_rotation_deg is None else 0.0,
-            max_rotation_deg=limits.max_rotation_deg or 180.0,
-            scale=scale * views[_MOVING].factor / views[_FIXED].factor,
-            max_scale_change=limits.max_scale_change,
-        ),
+        prior=prior,
         frames=(_MOVING, _FIXED),
     )
+    lifted = native(found, fixed=views[_FIXED], moving=views[_MOVING])
+    if max(view.factor for view in views.values()) > 1:
+        factor = views[_FIXED].factor / views[_MOVING].factor
+        lifted = at_file_pixels(lifted, pair.fixed, pair.moving, prior=prior.scaled(factor))
     return gated(
-        native(found, fixed=views[_FIXED], moving=views[_MOVING]),
+        lifted,
         max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX,
         min_score=limits.min_score,
     )

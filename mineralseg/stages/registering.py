@@ -5,7 +5,6 @@ resampling reads each view from a plain array on disk and writes it a strip at a
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,8 +24,9 @@ from mineralseg.imaging.view_series import register_series
 from mineralseg.imaging.warp import resample_window
 from mineralseg.io.arrays import create_array, open_array
 from mineralseg.io.files import scratch_folder
-from mineralseg.io.raster import Raster, open_raster, probe
+from mineralseg.io.raster import open_raster, probe
 from mineralseg.io.raster_writer import TILE_PX, RasterSpec, raster_writer
+from mineralseg.stages.file_pixels import at_file_pixels
 
 SEARCH_PX = 2_500_000
 """Most pixels of a view that features are looked for in."""
@@ -52,7 +52,7 @@ def read_reduced(path: Path, *, factor: int) -> ReducedView:
     with open_raster(path) as raster:
         strips = [
             area_mean(raster.read(window), factor=factor)
-            for window in _strips(raster, rows=factor * max(TILE_PX // factor, 1))
+            for window in _strips((raster.height, raster.width), rows=factor * max(TILE_PX // factor, 1))
         ]
     return ReducedView(np.concatenate(strips), factor)
 
@@ -91,19 +91,18 @@ def register_views(
     }
     if reference in faults or len(sound) < 2:
         return refused
-    found = register_series(
-        {name: describe(view.image_HWC) for name, view in sound.items()},
-        reference=reference,
-        priors={name: _prior(name, reference, align, pixel_um, views) for name in sound if name != reference},
-    )
-    return refused | {
-        name: gated(
-            native(each, fixed=views[reference], moving=views[name]),
-            max_residual_px=align.max_residual_px,
-            min_score=align.min_score,
-        )
-        for name, each in found.items()
-    }
+    priors = {name: _prior(name, reference, align, pixel_um, views) for name in sound if name != reference}
+    described = {name: describe(view.image_HWC) for name, view in sound.items()}
+    found = register_series(described, reference=reference, priors=priors)
+    for name, each in found.items():
+        fixed, moving = views[reference], views[name]
+        lifted = native(each, fixed=fixed, moving=moving)
+        if max(fixed.factor, moving.factor) > 1:
+            lifted = at_file_pixels(
+                lifted, paths[reference], paths[name], prior=priors[name].scaled(fixed.factor / moving.factor)
+            )
+        refused[name] = gated(lifted, max_residual_px=align.max_residual_px, min_score=align.min_score)
+    return refused
 
 
 def native(found: Registration, *, fixed: ReducedView, moving: ReducedView) -> Registration:
@@ -141,50 +140,50 @@ def write_on_grid(
 
     The reference is copied bit for bit; pixels that a view does not have are 0.
     """
-    valid_px = dict.fromkeys(warps, 0)
-    with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_folder(folder))
-        fixed = stack.enter_context(open_raster(paths[reference]))
-        sources = {name: _mapped(paths[name], scratch / f"{name}.npy") for name in warps}
-        bands = {name: int(source.shape[2]) for name, source in sources.items()} | {reference: fixed.bands}
-        writers = {
-            name: stack.enter_context(
-                raster_writer(
-                    folder / f"{name}.tif",
-                    spec=RasterSpec(fixed.height, fixed.width, bands[name], pixel_size=pixel_size),
-                )
-            )
-            for name in paths
-        }
-        valid = stack.enter_context(
-            raster_writer(folder / VALID_NAME, spec=RasterSpec(fixed.height, fixed.width, 1))
-        )
-        for strip in _strips(fixed, rows=TILE_PX):
-            writers[reference].write(fixed.read(strip), row=strip.row)
-            everywhere = np.ones((strip.height, strip.width), np.bool_)
-            for name, warp in warps.items():
-                pixels, inside = resample_window(sources[name], warp, strip)
-                writers[name].write(pixels, row=strip.row)
-                valid_px[name] += int(np.count_nonzero(inside))
-                everywhere &= inside
-            valid.write(np.where(everywhere, np.uint8(255), np.uint8(0)), row=strip.row)
-        total_px = fixed.height * fixed.width
-    return {name: count / total_px for name, count in valid_px.items()}
+    with open_raster(paths[reference]) as fixed:
+        size_px, bands = (fixed.height, fixed.width), fixed.bands
+        with raster_writer(folder / f"{reference}.tif", spec=_spec(size_px, bands, pixel_size)) as target:
+            for strip in _strips(size_px, rows=TILE_PX):
+                target.write(fixed.read(strip), row=strip.row)
+    missing_px = dict.fromkeys(warps, 0)
+    with scratch_folder(folder) as scratch, create_array(scratch / "missing.npy", size_px) as missing_HW:
+        for name, warp in warps.items():
+            for strip, inside in _written_on_grid(
+                paths[name], warp, folder / f"{name}.tif", size_px=size_px, pixel_size=pixel_size
+            ):
+                missing_HW[strip.slices] |= ~inside
+                missing_px[name] += int(np.count_nonzero(~inside))
+        with raster_writer(folder / VALID_NAME, spec=_spec(size_px, 1, pixel_size)) as valid:
+            for strip in _strips(size_px, rows=TILE_PX):
+                missing = missing_HW[strip.slices] > 0
+                valid.write(np.where(missing, np.uint8(0), np.uint8(255)), row=strip.row)
+    total_px = size_px[0] * size_px[1]
+    return {name: 1 - count / total_px for name, count in missing_px.items()}
 
 
 def write_view_on_grid(
     path: Path, warp: Warp, *, out: Path, size_px: tuple[int, int], pixel_size: PixelSize
 ) -> None:
     """Write one view on a grid of `size_px` (height, width), 0 where it has no pixels."""
-    height, width = size_px
+    for _ in _written_on_grid(path, warp, out, size_px=size_px, pixel_size=pixel_size):
+        pass
+
+
+def _written_on_grid(
+    path: Path, warp: Warp, out: Path, *, size_px: tuple[int, int], pixel_size: PixelSize
+) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+    """Write one view on a grid, yielding each strip and where in it the view has pixels."""
     with scratch_folder(out.absolute().parent) as scratch:
         source = _mapped(path, scratch / "view.npy")
-        spec = RasterSpec(height, width, int(source.shape[2]), pixel_size=pixel_size)
-        with raster_writer(out, spec=spec) as target:
-            for row in range(0, height, TILE_PX):
-                strip = Window(row, 0, min(TILE_PX, height - row), width)
-                pixels, _ = resample_window(source, warp, strip)
-                target.write(pixels, row=row)
+        with raster_writer(out, spec=_spec(size_px, int(source.shape[2]), pixel_size)) as target:
+            for strip in _strips(size_px, rows=TILE_PX):
+                pixels, inside = resample_window(source, warp, strip)
+                target.write(pixels, row=strip.row)
+                yield strip, inside
+
+
+def _spec(size_px: tuple[int, int], bands: int, pixel_size: PixelSize) -> RasterSpec:
+    return RasterSpec(size_px[0], size_px[1], bands, pixel_size=pixel_size)
 
 
 def _faults_of_views(views: Mapping[str, ReducedView], reference: str) -> dict[str, str]:
@@ -236,11 +235,12 @@ def _mapped(path: Path, array: Path) -> NDArray[np.uint8]:
         open_raster(path) as raster,
         create_array(array, (raster.height, raster.width, raster.bands)) as pixels,
     ):
-        for window in _strips(raster, rows=TILE_PX):
+        for window in _strips((raster.height, raster.width), rows=TILE_PX):
             pixels[window.slices] = raster.read(window)
     return open_array(array)
 
 
-def _strips(raster: Raster, *, rows: int) -> Iterator[Window]:
-    for row in range(0, raster.height, rows):
-        yield Window(row, 0, min(rows, raster.height - row), raster.width)
+def _strips(size_px: tuple[int, int], *, rows: int) -> Iterator[Window]:
+    height, width = size_px
+    for row in range(0, height, rows):
+        yield Window(row, 0, min(rows, height - row), width)
