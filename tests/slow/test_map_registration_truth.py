@@ -147,9 +147,9 @@ def test_no_map_of_another_section_is_accepted():
     ids=["PPL only", "map of 2 mm", "10 % wrong", "25 % wrong"],
 )
 def test_harder_maps_are_found_or_refused(how):
-    outcomes = list(family("affine", 20, **how))
+    outcomes = list(family("affine", 10, **how))
     print(how, summary(outcomes))
     accepted = [each for each in outcomes if each.found.verdict == "accepted"]
     assert all(each.right_orientation for each in accepted)
-    assert len(accepted) >= 18
+    assert len(accepted) >= 9
     assert np.median([each.error_map_px for each in accepted]) <= 1.0
