@@ -145,4 +145,4 @@ def _longest(bend: Bend) -> float:
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+    return None if value is None else round(float(value), digits)

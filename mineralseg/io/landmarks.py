@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mineralseg.errors import ConfigurationError
-from mineralseg.io.tables import read_csv
+from mineralseg.io.tables import read_csv_lines
 
 _COLUMNS = ("moving_x", "moving_y", "fixed_x", "fixed_y")
 
@@ -27,8 +27,8 @@ def read_landmarks(path: Path) -> Landmarks:
     Raises:
         ConfigurationError: missing, no such columns, or cells that are not numbers, with their lines.
     """
-    rows = read_csv(path)
-    absent = [name for name in _COLUMNS if rows and name not in rows[0]]
+    rows = read_csv_lines(path)
+    absent = [name for name in _COLUMNS if rows and name not in rows[0][1]]
     if absent or not rows:
         found = f"no column {', '.join(absent)}" if absent else "no landmark"
         raise ConfigurationError(
@@ -38,7 +38,7 @@ def read_landmarks(path: Path) -> Landmarks:
             fix="pixels from the top left corner, x to the right, y down",
         )
     places, faults = [], []
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
         try:
             place = [float(row[name]) for name in _COLUMNS]
         except ValueError:

@@ -138,7 +138,7 @@ def read_samples(path: Path) -> list[SampleRow]:
     Columns are sample, specimen, split, pixel_size_um and reference; only the first must be filled.
     """
     rows, faults = [], []
-    for line, row in enumerate(read_csv(path), 2):
+    for line, row in read_csv_lines(path):
         try:
             rows.append(_sample_row(row))
         except (ValueError, DataFault) as error:
@@ -172,7 +172,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV with a header, by column name in lower case; `;` and `,` both divide.
+    """Return the rows of a CSV as `read_csv_lines` does, without their lines."""
+    return [row for _, row in read_csv_lines(path)]
+
+
+def read_csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return line and cells of each row of a CSV with a header, cells by column name in lower case.
+
+    Semicolons and commas both divide; empty lines are passed over, and counted.
 
     Raises:
         ConfigurationError: missing, not CSV, a column twice, or a row with more cells than the header.
@@ -188,7 +195,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         twice = sorted({name for name in columns if name and columns.count(name) > 1})
         if twice:
             raise ValueError(f"column {', '.join(twice)} stands twice")
-        return [_csv_row(columns, cells, reader.line_num) for cells in reader if any(cells)]
+        return [
+            (reader.line_num, _csv_row(columns, cells, reader.line_num)) for cells in reader if any(cells)
+        ]
     except (csv.Error, ValueError) as error:
         raise ConfigurationError(path, found=str(error), expected="a table with one header line") from None
 

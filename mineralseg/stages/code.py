@@ -35,7 +35,13 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
         *_FILES,
         "mineralseg/imaging",
         *_of_stages(
-            "accepted.py", "label.py", "labelling_evidence.py", "map_placement.py", *_INSPECT, *_PICTURES
+            "accepted.py",
+            "label.py",
+            "labelling_evidence.py",
+            "map_placement.py",
+            "marked_places.py",
+            *_INSPECT,
+            *_PICTURES,
         ),
     ),
     "split": ("pipelines/split.py", *_FILES, *_of_stages("accepted.py", "split.py")),

@@ -11,12 +11,11 @@ from mineralseg.config.data import CoarseMap
 from mineralseg.core.geometry import Window
 from mineralseg.core.legend import IGNORE
 from mineralseg.core.registration import Bend, Registration
-from mineralseg.imaging.landmarks import register_landmarks
 from mineralseg.imaging.map_registration import register_map
 from mineralseg.imaging.map_search import MapPrior
 from mineralseg.imaging.warp import resample_labels
-from mineralseg.io.landmarks import read_landmarks
 from mineralseg.io.raster import probe
+from mineralseg.stages.marked_places import register_marked_places
 from mineralseg.stages.registering import ReducedView, read_reduced
 
 LANDMARKS_NAME = "landmarks.csv"
@@ -46,7 +45,7 @@ def place_map(
         landmarks: places that a person marked, instead of a search.
     """
     if landmarks is not None:
-        return _gated(_by_landmarks(landmarks, views), map_px, placement)
+        return _gated(_by_landmarks(landmarks, map_HW, views), map_px, placement)
     reduced = [read_reduced(path, factor=max(round(map_px * _OPTICAL_MAP_PX), 1)) for path in views.values()]
     factor = reduced[0].factor
     found = register_map(
@@ -78,16 +77,13 @@ def map_on_grid(
     return placed_HW
 
 
-def _by_landmarks(landmarks: Path, views: Mapping[str, Path]) -> Registration:
+def _by_landmarks(landmarks: Path, map_HW: NDArray[np.uint8], views: Mapping[str, Path]) -> Registration:
     info = probe(next(iter(views.values())))
-    marked = read_landmarks(landmarks)
-    return register_landmarks(
-        marked.moving_xy,
-        marked.fixed_xy,
+    return register_marked_places(
+        landmarks,
+        moving_size_px=(map_HW.shape[1], map_HW.shape[0]),
         fixed_size_px=(info.width, info.height),
-        bend=True,
         frames=(MAP, IMAGE),
-        smoothing=0.0,
     )
 
 

@@ -12,14 +12,13 @@ from mineralseg.core.geometry import PixelSize
 from mineralseg.core.registration import Registration
 from mineralseg.errors import ConfigurationError, DataFault
 from mineralseg.imaging.features import describe
-from mineralseg.imaging.landmarks import register_landmarks
 from mineralseg.imaging.view_quality import fault_of_view
 from mineralseg.imaging.view_registration import Prior, register_view
-from mineralseg.io.landmarks import read_landmarks
 from mineralseg.io.raster import RasterInfo, open_raster, probe
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
 from mineralseg.stages.file_pixels import at_file_pixels
 from mineralseg.stages.map_placement import map_on_grid, place_map
+from mineralseg.stages.marked_places import register_marked_places
 from mineralseg.stages.pictures import picture_of_map, picture_of_views
 from mineralseg.stages.registering import (
     gated,
@@ -34,6 +33,7 @@ _MAP_RESIDUAL_MAP_PX = 1.0
 _MAP_PEAK_RATIO = 2.0
 _VIEW_RESIDUAL_PX = 2.0
 _MAX_MAP_COLORS = 254
+_MOST_MAP_UM = 1000.0
 _FIXED, _MOVING = "fixed", "moving"
 
 
@@ -103,7 +103,13 @@ def _picture(pair: Pair, found: Registration) -> NDArray[np.uint8]:
 
 def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInfo) -> Registration:
     if pair.landmarks is not None:
-        return _by_landmarks(pair, limits.max_residual_px or _VIEW_RESIDUAL_PX, fixed)
+        marked = register_marked_places(
+            pair.landmarks,
+            moving_size_px=(moving.width, moving.height),
+            fixed_size_px=(fixed.width, fixed.height),
+            frames=(_MOVING, _FIXED),
+        )
+        return gated(marked, max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX, min_score=0.0)
     views = {
         _FIXED: read_reduced(pair.fixed, factor=search_factor(pair.fixed)),
         _MOVING: read_reduced(pair.moving, factor=search_factor(pair.moving)),
@@ -143,6 +149,13 @@ def _map_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInf
         name, option = (pair.fixed, "--pixel-um") if fixed_um is None else (pair.moving, "--moving-um")
         raise DataFault(name, found="an unknown pixel size", expected="um per pixel", fix=f"state {option}")
     map_px = map_um / fixed_um
+    if map_px < 1 or map_um > _MOST_MAP_UM:
+        raise DataFault(
+            pair.moving,
+            found=f"a map of {map_um:g} um/px on an image of {fixed_um:g} um/px",
+            expected=f"a map that is coarser than the image, and at most {_MOST_MAP_UM:g} um/px",
+            fix="correct --moving-um or --pixel-um",
+        )
     if limits.max_residual_px is None:
         max_residual_map_px = _MAP_RESIDUAL_MAP_PX
     else:
@@ -166,21 +179,6 @@ def _map_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInf
         ),
         landmarks=pair.landmarks,
     )
-
-
-def _by_landmarks(pair: Pair, max_residual_px: float, fixed: RasterInfo) -> Registration:
-    marked = read_landmarks(pair.landmarks) if pair.landmarks is not None else None
-    if marked is None:
-        raise ValueError("no landmarks")
-    found = register_landmarks(
-        marked.moving_xy,
-        marked.fixed_xy,
-        fixed_size_px=(fixed.width, fixed.height),
-        bend=True,
-        frames=(_MOVING, _FIXED),
-        smoothing=0.0,
-    )
-    return gated(found, max_residual_px=max_residual_px, min_score=0.0)
 
 
 def _numbered(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -217,6 +215,10 @@ def _write_map(path: Path, found: Registration, fixed: RasterInfo, pixel_size: P
 
 
 def _check_outputs(pair: Pair, outputs: Sequence[Path], *, overwrite: bool) -> None:
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise ConfigurationError(
+            outputs[0], found="both --out and --picture", expected="two files", fix="choose another"
+        )
     inputs = {path.resolve() for path in (pair.fixed, pair.moving, pair.landmarks) if path is not None}
     for path in outputs:
         if path.resolve() in inputs:

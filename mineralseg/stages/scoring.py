@@ -139,8 +139,8 @@ def _score_sample(predictor: Predictor, sample: LabelledSample, scratch: Path) -
             for strip in strips:
                 rows = slice(strip.row, strip.row + len(strip.classes_HW))
                 valid = placed.valid_rows(strip.row, len(strip.classes_HW))
-                labelled = np.where(valid, truth[rows], np.uint8(IGNORE))
-                total += ConfusionMatrix.of(labelled, strip.classes_HW, classes=classes)
+                truth[rows] = np.where(valid, truth[rows], np.uint8(IGNORE))
+                total += ConfusionMatrix.of(truth[rows], strip.classes_HW, classes=classes)
                 first = -strip.row % step
                 preview_row = (strip.row + first) // step
                 chosen = strip.classes_HW[first::step, ::step]

@@ -24,6 +24,7 @@ from mineralseg.io.files import (
     read_json,
     read_text,
     replacement,
+    scratch_folder,
     sha256_file,
     sweep,
     write_atomic,
@@ -327,3 +328,64 @@ def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> N
     sweep(tmp_path)
     sweep(tmp_path / "missing")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_a_scratch_folder_lives_as_long_as_its_block(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path / "new" / "place") as scratch:
+        assert scratch.is_dir()
+        assert scratch.parent == tmp_path / "new" / "place"
+        (scratch / "deep").mkdir()
+        (scratch / "deep" / "view.npy").write_bytes(b"1")
+    assert list((tmp_path / "new" / "place").iterdir()) == []
+
+
+def test_a_scratch_folder_goes_when_its_block_fails(tmp_path: Path) -> None:
+    def fail(scratch: Path) -> None:
+        (scratch / "view.npy").write_bytes(b"1")
+        raise DataFault("view", found="not usable")
+
+    with pytest.raises(DataFault, match="not usable"), scratch_folder(tmp_path) as scratch:
+        fail(scratch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_may_be_gone_before_its_block_ends(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as scratch:
+        scratch.rmdir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_folders_of_one_place_are_apart(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as one, scratch_folder(tmp_path) as other, scratch_folder(one) as inner:
+        assert len({one, other, inner}) == 3
+        assert inner.parent == one
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_where_a_file_stands_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(EnvironmentFault, match="file: cannot be written"):
+        scratch_folder(tmp_path / "file").__enter__()
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_scratch_folders_that_a_kill_left_are_swept_with_all_in_them(tmp_path: Path) -> None:
+    block = scratch_folder(tmp_path)
+    left = block.__enter__()  # and never left, as of a process that was killed
+    (left / "deep").mkdir()
+    (left / "deep" / "view.npy").write_bytes(b"half")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "map.tif").write_bytes(b"1")
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert (tmp_path / "results" / "map.tif").read_bytes() == b"1"
+    assert block.__exit__(None, None, None) is False
+
+
+def test_sweeping_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "map.tif").write_bytes(b"1")
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / ".tmp-link").symlink_to(tmp_path / "kept", target_is_directory=True)
+    sweep(tmp_path / "place")
+    assert (tmp_path / "kept" / "map.tif").read_bytes() == b"1"
