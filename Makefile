@@ -41,10 +41,10 @@ test: check ## check, then the fast tests
 	pytest -n 2
 
 slow: setup ## whole pipelines, kill tests, long fuzzing
-	pytest -m slow
+	pytest -n 2 --dist loadscope -m slow
 
 realdata: setup ## tests on real slides, where MINERALSEG_REALDATA points to them
-	pytest -m realdata
+	pytest -n 2 --dist loadscope -m realdata
 
 demo: setup ## the main job, end to end, on synthetic thin sections (in ./demo)
 	bash docs/tutorial/demo.sh
