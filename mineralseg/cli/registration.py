@@ -47,7 +47,7 @@ def register(
 ) -> None:
     """Bring an image or a mineral map on another image: transform, residual and verdict."""
     from mineralseg.errors import Refused
-    from mineralseg.stages.register_pair import Pair, PairLimits, register_pair
+    from mineralseg.stages.register_pair import NOT_TRIED, Pair, PairLimits, register_pair
 
     pair = Pair(fixed, moving, is_map, landmarks, pixel_um, moving_um)
     limits = PairLimits(max_rotation_deg, max_scale_change, max_residual_px, min_score)
@@ -55,11 +55,14 @@ def register(
     if json_lines:
         emit(found.to_row())
     if found.verdict == "refused":
+        searched = landmarks is None and found.method != NOT_TRIED
         raise Refused(
-            moving,
+            f"{moving} on {fixed}",
             found=found.reason,
-            expected=f"the field of {fixed}",
-            fix="check that both show one field; mark at least 5 places and pass them with --landmarks",
+            expected="two images of one field" if searched else "",
+            fix="check the files; or mark at least 5 places and pass them with --landmarks"
+            if searched
+            else "",
         )
     if not json_lines:
         say(

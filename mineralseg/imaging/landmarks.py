@@ -84,10 +84,27 @@ def _malformed(moving_xy: Points, fixed_xy: Points) -> str:
         twice = np.argwhere(np.triu(distances < 1e-6, 1))
         if len(twice):
             return f"pairs {twice[0, 0] + 1} and {twice[0, 1] + 1} are the same point of the {name} image"
-        sizes = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-        if sizes[1] < _FLAT * sizes[0]:
-            return f"the landmarks of the {name} image lie on one line; pick some beside it"
+        on_line = _on_one_line(points)
+        if on_line:
+            return f"{on_line} the landmarks of the {name} image lie on one line; pick more beside it"
     return ""
+
+
+def _on_one_line(points: Points) -> str:
+    """Return the start of a complaint when all points, or all but one, lie on one line; else nothing."""
+    if _flat(points):
+        return "all"
+    if len(points) > _LEAST_PAIRS:
+        for row in range(len(points)):
+            if _flat(np.delete(points, row, axis=0)):
+                return f"but for pair {row + 1}"
+    return ""
+
+
+def _flat(points: Points) -> bool:
+    """Return whether points lie on one line, as far as a transform is concerned."""
+    sizes = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return bool(sizes[1] < _FLAT * sizes[0])
 
 
 def _outside(fixed_xy: Points, fixed_size_px: tuple[int, int]) -> str:

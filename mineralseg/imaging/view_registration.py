@@ -67,13 +67,13 @@ class Prior:
             beyond_deg = (turn_deg(matrix) - self.rotation_deg + 180) % 360 - 180
             if abs(beyond_deg) > self.max_rotation_deg:
                 return (
-                    f"it seems turned by {turn_deg(matrix):.1f} deg, and its name says "
-                    f"{self.rotation_deg:.1f} (at most {self.max_rotation_deg:g} beside); are views swapped?"
+                    f"it seems turned by {turn_deg(matrix):.1f} deg; {self.rotation_deg:.1f} was expected, "
+                    f"at most {self.max_rotation_deg:g} beside it; are views swapped?"
                 )
         change = scale_of(matrix) / self.scale - 1
         if abs(change) > self.max_scale_change:
             return (
-                f"it seems {1 + change:.3f} times as large as the pixel sizes say; "
+                f"it seems {1 + change:.3g} times as large as the pixel sizes say; "
                 "is it of the same magnification?"
             )
         if shear_of(matrix) > _MAX_SHEAR:

@@ -27,6 +27,8 @@ def read_landmarks(path: Path) -> Landmarks:
     Raises:
         ConfigurationError: missing, no such columns, or cells that are not numbers, with their lines.
     """
+    if not path.is_file():
+        raise ConfigurationError(path, found="no such file", expected="a CSV of places", fix="check the name")
     rows = read_csv_lines(path)
     absent = [name for name in _COLUMNS if rows and name not in rows[0][1]]
     if absent or not rows:

@@ -74,7 +74,7 @@ def refusals(tally: Tally) -> dict[str, str]:
 
 def _work(slide: Slide, align: AlignSection, raw: Path) -> SampleWork:
     depends_on = {
-        "align": align.model_dump(mode="json", exclude={"when_refused"}),
+        "align": align.model_dump(mode="json", exclude={"when_refused", "reference"}),
         "views": {name: [image.sha256, image.pixel_um] for name, image in slide.views.items()},
         "reference": slide.reference,
         "pixel_size_um": slide.pixel_size.um,

@@ -11,6 +11,7 @@ from mineralseg.config.data import AlignByRegistration
 from mineralseg.config.params import Params
 from mineralseg.core.legend import Legend
 from mineralseg.core.progress import Progress
+from mineralseg.core.slide import Illumination
 from mineralseg.core.split import Part
 from mineralseg.engine.device import make_deterministic
 from mineralseg.errors import ConfigurationError, DataFault, DataFaults, MineralsegError, UntrustedArtefact
@@ -183,6 +184,13 @@ def _labelled(
     folder: SampleFolder, legend: Legend, align: AlignByRegistration | None, reference: str | None
 ) -> LabelledSample:
     if align is not None and reference is not None:
+        if Illumination.parse(reference) not in folder.views:
+            raise DataFault(
+                f"sample {folder.name}",
+                found=f"a mask drawn on {reference}, which is not there",
+                expected=", ".join(map(str, folder.views)),
+                fix="add the view, or correct the column `reference` of samples.csv",
+            )
         align = align.model_copy(update={"reference": reference})
 
     def read_labels() -> NDArray[np.uint8]:

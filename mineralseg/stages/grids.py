@@ -56,6 +56,8 @@ def open_on_grid(
         DataFault: a file is not usable, or a view could not be registered well enough.
     """
     wanted = {spec.illumination: paths[spec.illumination] for spec in specs}
+    if align is not None and align.reference in paths:
+        wanted[align.reference] = paths[align.reference]
     if align is None or len(wanted) == 1:
         with open_views(wanted, specs, group=group) as views:
             yield GroupOnGrid(views, None, {})

@@ -81,7 +81,7 @@ def _key_parts(folder: SampleFolder, row: SampleRow, masks: MaskReader, params: 
         "masks": masks.key(),
         "wanted": params.data.illuminations,
         "align": params.align.model_dump(mode="json", include=align),
-        "placement": params.labels.placement.model_dump(mode="json"),
+        "placement": params.labels.placement.model_dump(mode="json", include={"kind", "map_pixel_um"}),
     }
 
 

@@ -1,7 +1,7 @@
 """Label: turn each mask or mineral map into class indices on the grid of the aligned views."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,15 @@ def _work(slide: Slide, params: Params, masks: MaskReader, workspace: Workspace)
     views = read_record(aligned)["files"]
     placement = params.labels.placement
     of_views = VALID_NAME if isinstance(placement, OnGrid) else ".tif"
+    marked = isinstance(placement, CoarseMap) and landmarks.is_file()
     depends_on = {
         "masks": masks.key(),
         "placement": placement.model_dump(mode="json", exclude={"when_refused"}),
         "mask": [label.sha256, label.pixel_um],
-        "landmarks": sha256_file(landmarks) if landmarks.is_file() else None,
+        "reference": slide.reference,
+        "landmarks": sha256_file(landmarks)
+        if isinstance(placement, CoarseMap) and landmarks.is_file()
+        else None,
         "aligned": {name: digest for name, digest in views.items() if name.endswith(of_views)},
         "pixel_size_um": slide.pixel_size.um,
     }
@@ -121,7 +125,7 @@ def _work(slide: Slide, params: Params, masks: MaskReader, workspace: Workspace)
                 indices_HW, placed = mask.indices_HW, None
             case CoarseMap():
                 indices_HW, placed = _placed(
-                    slide, mask.indices_HW, placement, aligned, landmarks if landmarks.is_file() else None
+                    slide, mask.indices_HW, placement, aligned, landmarks if marked else None
                 )
                 write_map_picture(folder, slide, aligned, mask.indices_HW, placed, masks.legend)
         if placed is None or placed.verdict == "accepted":
@@ -154,7 +158,10 @@ def _placed(
         return np.full((slide.height, slide.width), IGNORE, np.uint8), found
     believed_HW = void_small_patches(map_HW, min_area_px=placement.min_area_map_px)
     indices_HW = map_on_grid(believed_HW, found, size_px=(slide.height, slide.width))
-    return void_band(indices_HW, width_px=placement.void_band * (map_px / 2 + found.residual_px)), found
+    indices_HW = void_band(indices_HW, width_px=placement.void_band * (map_px / 2 + found.residual_px))
+    if not (indices_HW != IGNORE).any():
+        return indices_HW, replace(found, verdict="refused", reason="the map labels nothing of the view")
+    return indices_HW, found
 
 
 def _void_outside(indices_HW: NDArray[np.uint8], valid: Path) -> None:

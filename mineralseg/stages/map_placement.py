@@ -26,6 +26,9 @@ _STRIP_PX = 512
 _OPTICAL_MAP_PX = 0.5
 """Map pixels a pixel of the views in the search; finer adds cost and no accuracy."""
 
+_FINE_MAP_PX = 4
+"""Below so many pixels a map pixel the views are brought to map pixels, or memory would grow."""
+
 
 def place_map(
     map_HW: NDArray[np.uint8],
@@ -45,9 +48,9 @@ def place_map(
         landmarks: places that a person marked, instead of a search.
     """
     if landmarks is not None:
-        return _gated(_by_landmarks(landmarks, map_HW, views), map_px, placement)
-    reduced = [read_reduced(path, factor=max(round(map_px * _OPTICAL_MAP_PX), 1)) for path in views.values()]
-    factor = reduced[0].factor
+        return _gated(_by_landmarks(landmarks, map_HW, views, map_px, placement), map_px, placement)
+    factor = max(int(map_px) if map_px < _FINE_MAP_PX else round(map_px * _OPTICAL_MAP_PX), 1)
+    reduced = [read_reduced(path, factor=factor) for path in views.values()]
     found = register_map(
         map_HW,
         np.concatenate([view.image_HWC for view in reduced], axis=2),
@@ -77,12 +80,20 @@ def map_on_grid(
     return placed_HW
 
 
-def _by_landmarks(landmarks: Path, map_HW: NDArray[np.uint8], views: Mapping[str, Path]) -> Registration:
+def _by_landmarks(
+    landmarks: Path,
+    map_HW: NDArray[np.uint8],
+    views: Mapping[str, Path],
+    map_px: float,
+    placement: CoarseMap,
+) -> Registration:
     info = probe(next(iter(views.values())))
     return register_marked_places(
         landmarks,
         moving_size_px=(map_HW.shape[1], map_HW.shape[0]),
         fixed_size_px=(info.width, info.height),
+        scale=map_px,
+        max_scale_change=placement.max_scale_change,
         frames=(MAP, IMAGE),
     )
 

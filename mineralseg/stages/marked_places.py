@@ -1,5 +1,6 @@
 """A registration from places that a person marked in both images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ def register_marked_places(
     *,
     moving_size_px: tuple[int, int],
     fixed_size_px: tuple[int, int],
+    scale: float | None,
+    max_scale_change: float,
     frames: tuple[str, str],
 ) -> Registration:
     """Return how a moving image lies on a fixed one by the places in a CSV.
@@ -22,6 +25,8 @@ def register_marked_places(
         landmarks: the CSV (`read_landmarks`).
         moving_size_px: width and height of the moving image.
         fixed_size_px: width and height of the fixed image.
+        scale: fixed pixels a moving pixel, by the pixel sizes; None when one of them is unknown.
+        max_scale_change: largest relative departure from it.
         frames: names of the moving and of the fixed image.
 
     Returns:
@@ -40,7 +45,7 @@ def register_marked_places(
             f"{moving_size_px[0]} x {moving_size_px[1]} px"
         )
         return Registration("refused", reason, "landmarks")
-    return register_landmarks(
+    found = register_landmarks(
         marked.moving_xy,
         marked.fixed_xy,
         fixed_size_px=fixed_size_px,
@@ -48,3 +53,12 @@ def register_marked_places(
         frames=frames,
         smoothing=0.0,
     )
+    if scale is None or found.scale is None or found.verdict == "refused":
+        return found
+    if abs(found.scale / scale - 1) > max_scale_change:
+        reason = (
+            f"by the places of {landmarks.name} a moving pixel spans {found.scale:.3g} fixed ones, "
+            f"by the pixel sizes {scale:.3g}; are the columns of the two images exchanged?"
+        )
+        return replace(found, verdict="refused", reason=reason)
+    return found

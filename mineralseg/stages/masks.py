@@ -114,7 +114,7 @@ class MaskReader:
     def _read_colors(self, path: Path, tolerance: int, most_percent: float) -> DecodedMask:
         entries = self._table.entries
         found = decode_colors(
-            _read_rgb(path),
+            _read_rgb(path, lossy=tolerance > 0),
             colors=np.array([entry.key for entry in entries], np.uint8),
             classes=np.array([entry.index for entry in entries], np.uint8),
             tolerance=tolerance,
@@ -180,8 +180,19 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return a colour map (H, W, 3); a palette shows its colours, grey has three equal channels."""
+def _read_rgb(path: Path, *, lossy: bool) -> NDArray[np.uint8]:
+    """Return a colour map (H, W, 3); a palette shows its colours, grey has three equal channels.
+
+    Raises:
+        DataFault: it is compressed with losses, and `lossy` is false.
+    """
     with open_raster(path) as raster:
+        if raster.lossy and not lossy:
+            raise DataFault(
+                path,
+                found="lossy compression, which changes colours",
+                expected="exact colours",
+                fix="export it as PNG or TIFF; or, if there is no other copy, set labels.masks.tolerance",
+            )
         pixels_HWB = raster.read_all()
     return np.ascontiguousarray(np.broadcast_to(pixels_HWB, (*pixels_HWB.shape[:2], 3)))

@@ -14,6 +14,7 @@ from mineralseg.errors import ConfigurationError, DataFault
 from mineralseg.imaging.features import describe
 from mineralseg.imaging.view_quality import fault_of_view
 from mineralseg.imaging.view_registration import Prior, register_view
+from mineralseg.io.files import writing
 from mineralseg.io.raster import RasterInfo, open_raster, probe
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
 from mineralseg.stages.file_pixels import at_file_pixels
@@ -33,8 +34,11 @@ _MAP_RESIDUAL_MAP_PX = 1.0
 _MAP_PEAK_RATIO = 2.0
 _VIEW_RESIDUAL_PX = 2.0
 _MAX_MAP_COLORS = 254
-_MOST_MAP_UM = 1000.0
+_MOST_MAP_UM, _MOST_RESIDUAL_MAP_PX = 1000.0, 10.0
 _FIXED, _MOVING = "fixed", "moving"
+
+NOT_TRIED = "none"
+"""Method of a registration that was refused before anything was looked for."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,13 @@ def register_pair(
         ConfigurationError: an output is there already, or is one of the inputs.
         DataFault: a file is not usable, or a map has no scale.
     """
-    _check_outputs(pair, [path for path in (out, picture) if path is not None], overwrite=overwrite)
+    outputs = [path for path in (out, picture) if path is not None]
+    _check_outputs(pair, outputs, overwrite=overwrite)
     fixed, moving = probe(pair.fixed), probe(pair.moving)
+    if not dry_run:
+        for path in outputs:  # what is left after a refusal must not be of another pair
+            with writing(path):
+                path.unlink(missing_ok=True)
     found = _map_on(pair, limits, fixed, moving) if pair.is_map else _view_on(pair, limits, fixed, moving)
     if dry_run or found.moving_to_fixed is None:
         return found
@@ -102,11 +111,15 @@ def _picture(pair: Pair, found: Registration) -> NDArray[np.uint8]:
 
 
 def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInfo) -> Registration:
+    fixed_um, moving_um = pair.fixed_um or fixed.pixel_size.um, pair.moving_um or moving.pixel_size.um
+    scale = None if fixed_um is None or moving_um is None else moving_um / fixed_um
     if pair.landmarks is not None:
         marked = register_marked_places(
             pair.landmarks,
             moving_size_px=(moving.width, moving.height),
             fixed_size_px=(fixed.width, fixed.height),
+            scale=scale,
+            max_scale_change=limits.max_scale_change,
             frames=(_MOVING, _FIXED),
         )
         return gated(marked, max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX, min_score=0.0)
@@ -117,13 +130,11 @@ def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterIn
     for name, path in ((_FIXED, pair.fixed), (_MOVING, pair.moving)):
         fault = fault_of_view(views[name].image_HWC)
         if fault:
-            return Registration("refused", f"{path.name}: {fault}", "none")
-    fixed_um, moving_um = pair.fixed_um or fixed.pixel_size.um, pair.moving_um or moving.pixel_size.um
-    scale = 1.0 if fixed_um is None or moving_um is None else moving_um / fixed_um
+            return Registration("refused", f"{path.name}: {fault}", NOT_TRIED)
     prior = Prior(
         rotation_deg=None if limits.max_rotation_deg is None else 0.0,
         max_rotation_deg=limits.max_rotation_deg or 180.0,
-        scale=scale * views[_MOVING].factor / views[_FIXED].factor,
+        scale=(scale or 1.0) * views[_MOVING].factor / views[_FIXED].factor,
         max_scale_change=limits.max_scale_change,
     )
     found = register_view(
@@ -149,17 +160,20 @@ def _map_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterInf
         name, option = (pair.fixed, "--pixel-um") if fixed_um is None else (pair.moving, "--moving-um")
         raise DataFault(name, found="an unknown pixel size", expected="um per pixel", fix=f"state {option}")
     map_px = map_um / fixed_um
-    if map_px < 1 or map_um > _MOST_MAP_UM:
+    if not 1 <= map_px <= min(fixed.height, fixed.width) or map_um > _MOST_MAP_UM:
         raise DataFault(
             pair.moving,
             found=f"a map of {map_um:g} um/px on an image of {fixed_um:g} um/px",
-            expected=f"a map that is coarser than the image, and at most {_MOST_MAP_UM:g} um/px",
+            expected="a map coarser than the image, with pixels smaller than all of it",
             fix="correct --moving-um or --pixel-um",
         )
     if limits.max_residual_px is None:
         max_residual_map_px = _MAP_RESIDUAL_MAP_PX
     else:
-        max_residual_map_px = limits.max_residual_px / map_px
+        max_residual_map_px = min(limits.max_residual_px / map_px, _MOST_RESIDUAL_MAP_PX)
+    fault = fault_of_view(read_reduced(pair.fixed, factor=search_factor(pair.fixed)).image_HWC)
+    if fault and pair.landmarks is None:
+        return Registration("refused", f"{pair.fixed.name}: {fault}", NOT_TRIED)
     return place_map(
         _numbered(pair.moving)[0],
         {_FIXED: pair.fixed},

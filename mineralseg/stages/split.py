@@ -33,7 +33,15 @@ def split_samples(params: Params, workspace: Workspace, *, progress: Progress) -
     ingested = read_manifest(workspace.manifest)
     labelled = accepted_samples(workspace.labels)
     rows = [row for row in read_samples(workspace.samples_file) if row.sample in labelled]
-    _require_held_out(params, {slide.sample for slide in ingested} - labelled)
+    dropped = sorted({slide.sample for slide in ingested} - labelled)
+    if not rows:
+        raise ConfigurationError(
+            "split",
+            found=f"no sample left: {', '.join(dropped)} were left out when views or maps were aligned",
+            expected="samples in each of train, val and test",
+            fix="look at reports/alignment/index.html and reports/labelling/index.html",
+        )
+    _require_held_out(params, dropped)
     split = deal(params, rows)
     write_split(workspace.splits, split)
     report: dict[str, Any] = {part: len(split.samples(part)) for part in PARTS}

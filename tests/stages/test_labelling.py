@@ -1,11 +1,13 @@
 """Masks become classes on the grid of the views: by codes, by colours, or from a coarse map."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from mineralseg.core.geometry import PixelSize
 from mineralseg.core.legend import IGNORE, Legend
@@ -16,7 +18,7 @@ from mineralseg.imaging.render import colorize
 from mineralseg.io.files import read_json
 from mineralseg.io.raster import read_mask
 from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
-from mineralseg.io.tables import read_legend
+from mineralseg.io.tables import read_legend, read_samples, write_samples
 from mineralseg.stages.align import align_slides
 from mineralseg.stages.ingest import ingest_slides
 from mineralseg.stages.label import decode_labels
@@ -257,3 +259,30 @@ def colors_of(path: Path) -> NDArray[np.uint8]:
 
     with open_raster(path) as raster:
         return raster.read_all()
+
+
+def test_another_reference_draws_the_map_again(mapped: Workspace) -> None:
+    rows = read_samples(mapped.samples_file)
+    changed = [replace(row, reference="XPL45") if row.sample == "S01b" else row for row in rows]
+    write_samples(mapped.samples_file, changed)
+    assert label(mapped)["redone"] == ["S01b"]
+
+
+def test_a_colour_map_with_losses_is_refused_unless_a_tolerance_is_set(raw_workspace: Workspace) -> None:
+    truth = color_masks(raw_workspace)
+    for sample in SAMPLES:
+        folder = raw_workspace.raw / sample / "label"
+        (folder / "mask.png").unlink()
+        picture = colorize(truth[sample], legend_of(raw_workspace))
+        Image.fromarray(picture).save(folder / "mask.jpg", quality=95, subsampling=0)
+    change_params(raw_workspace, {"labels": {"masks": COLORS, "placement": ON_GRID}})
+    with pytest.raises(DataFaults, match=r"mask\.jpg: lossy compression"):
+        label(raw_workspace)
+    masks = COLORS | {"tolerance": 12, "max_unmapped_percent": 30.0}
+    change_params(raw_workspace, {"labels": {"masks": masks, "placement": ON_GRID}})
+    label(raw_workspace)
+    for sample in SAMPLES:
+        labels = made(raw_workspace, sample)
+        labelled = labels != IGNORE
+        assert labelled.mean() > 0.4
+        assert (labels[labelled] == truth[sample][labelled]).mean() > 0.99

@@ -77,7 +77,7 @@ def test_maps_are_shown_with_their_registration(tmp_path: Path) -> None:
     page = page_of(tmp_path, {"A": record(5, 5, 5, map=PLACED)})
     (row,) = page.rows
     assert row["Map"] == "accepted"
-    assert (row["Residual px"], row["Score"], row["Scale"]) == ("3.21", "0.72", "7.500")
+    assert (row["Residual map px"], row["Score"], row["Scale"]) == ("0.43", "0.72", "7.500")  # 3.21 / 7.5
     assert row["Turn °"].startswith("-2.00")
     assert page.pictures == ["A_map.png"]
 
