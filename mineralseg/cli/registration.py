@@ -47,7 +47,8 @@ def register(
 ) -> None:
     """Bring an image or a mineral map on another image: transform, residual and verdict."""
     from mineralseg.errors import Refused
-    from mineralseg.stages.register_pair import NOT_TRIED, Pair, PairLimits, register_pair
+    from mineralseg.stages.register_pair import Pair, PairLimits, register_pair
+    from mineralseg.stages.registering import NOT_TRIED
 
     pair = Pair(fixed, moving, is_map, landmarks, pixel_um, moving_um)
     limits = PairLimits(max_rotation_deg, max_scale_change, max_residual_px, min_score)

@@ -26,7 +26,6 @@ def register_landmarks(
     fixed_size_px: tuple[int, int],
     bend: bool,
     frames: tuple[str, str],
-    smoothing: float,
 ) -> Registration:
     """Return the transform through pairs of points, and a thin-plate spline for what an affine one leaves.
 
@@ -41,7 +40,6 @@ def register_landmarks(
         fixed_size_px: its width and height.
         bend: whether to use the spline; fewer than five pairs give an affine transform all the same.
         frames: names of the moving and of the fixed image.
-        smoothing: 0 goes through every point; larger values trust the points less.
 
     Returns:
         Refused when there are fewer than three pairs, a point twice or outside the fixed image, all on a
@@ -55,7 +53,7 @@ def register_landmarks(
         return Registration("refused", reason, method)
     matrix = _affine(moving_xy, fixed_xy)
     spline = bend and len(fixed_xy) >= _LEAST_FOR_SPLINE
-    left_out_px = _left_out(moving_xy, fixed_xy, spline=spline, smoothing=smoothing)
+    left_out_px = _left_out(moving_xy, fixed_xy, spline=spline)
     residual_px = float(np.median(left_out_px))
     spread_px = float(np.median(np.linalg.norm(fixed_xy - fixed_xy.mean(axis=0), axis=1)))
     reason = _contradiction(moving_xy, fixed_xy, matrix)
@@ -65,7 +63,7 @@ def register_landmarks(
         reason,
         "landmarks, thin-plate spline" if spline else method,
         moving_to_fixed=transform,
-        bend=_bend(moving_xy, fixed_xy, transform, fixed_size_px, smoothing) if spline else None,
+        bend=_bend(moving_xy, fixed_xy, transform, fixed_size_px) if spline else None,
         residual_px=residual_px,
         inliers=len(fixed_xy),
         score=max(1 - residual_px / spread_px, 0.0),
@@ -146,14 +144,14 @@ def _contradiction(moving_xy: Points, fixed_xy: Points, matrix: NDArray[np.float
     )
 
 
-def _left_out(moving_xy: Points, fixed_xy: Points, *, spline: bool, smoothing: float) -> NDArray[np.float64]:
+def _left_out(moving_xy: Points, fixed_xy: Points, *, spline: bool) -> NDArray[np.float64]:
     """Return how far (n,), in fixed pixels, every pair lies from where the others put it."""
     if not spline:
         return _left_out_affine(moving_xy, fixed_xy)
     errors = np.empty(len(fixed_xy))
     for row in range(len(fixed_xy)):
         moving, fixed = np.delete(moving_xy, row, axis=0), np.delete(fixed_xy, row, axis=0)
-        plate = _plate(moving, fixed, smoothing)
+        plate = _plate(moving, fixed)
         errors[row] = np.linalg.norm(plate(moving_xy[row : row + 1])[0] - fixed_xy[row])
     return errors
 
@@ -189,8 +187,8 @@ def _affine(moving_xy: Points, fixed_xy: Points) -> NDArray[np.float64]:
     return matrix
 
 
-def _plate(from_xy: Points, to_xy: Points, smoothing: float) -> RBFInterpolator:
-    return RBFInterpolator(from_xy, to_xy, kernel="thin_plate_spline", degree=1, smoothing=smoothing)
+def _plate(from_xy: Points, to_xy: Points) -> RBFInterpolator:
+    return RBFInterpolator(from_xy, to_xy, kernel="thin_plate_spline", degree=1)
 
 
 def _bend(
@@ -198,7 +196,6 @@ def _bend(
     fixed_xy: Points,
     transform: Transform,
     fixed_size_px: tuple[int, int],
-    smoothing: float,
 ) -> Bend:
     """Return what the spline adds to the affine way back, on a lattice over the fixed image."""
     width, height = fixed_size_px
@@ -207,5 +204,5 @@ def _bend(
     down, across = np.mgrid[:rows, :cols]
     knots_xy = step_px * np.column_stack([across.ravel(), down.ravel()])
     left_xy = moving_xy - transform.inverse().apply(fixed_xy)
-    offset_xy = _plate(fixed_xy, left_xy, smoothing)(knots_xy)
+    offset_xy = _plate(fixed_xy, left_xy)(knots_xy)
     return Bend(step_px, np.asarray(offset_xy, np.float64).reshape(rows, cols, 2))

@@ -51,7 +51,6 @@ def register_marked_places(
         fixed_size_px=fixed_size_px,
         bend=True,
         frames=frames,
-        smoothing=0.0,
     )
     if scale is None or found.scale is None or found.verdict == "refused":
         return found

@@ -16,12 +16,13 @@ from mineralseg.imaging.view_quality import fault_of_view
 from mineralseg.imaging.view_registration import Prior, register_view
 from mineralseg.io.files import writing
 from mineralseg.io.raster import RasterInfo, open_raster, probe
-from mineralseg.io.raster_writer import RasterSpec, raster_writer, write_png
+from mineralseg.io.raster_writer import TILE_PX, RasterSpec, raster_writer, write_png
 from mineralseg.stages.file_pixels import at_file_pixels
 from mineralseg.stages.map_placement import map_on_grid, place_map
 from mineralseg.stages.marked_places import register_marked_places
 from mineralseg.stages.pictures import picture_of_map, picture_of_views
 from mineralseg.stages.registering import (
+    NOT_TRIED,
     gated,
     native,
     read_reduced,
@@ -36,9 +37,6 @@ _VIEW_RESIDUAL_PX = 2.0
 _MAX_MAP_COLORS = 254
 _MOST_MAP_UM, _MOST_RESIDUAL_MAP_PX = 1000.0, 10.0
 _FIXED, _MOVING = "fixed", "moving"
-
-NOT_TRIED = "none"
-"""Method of a registration that was refused before anything was looked for."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,8 @@ def _write_map(path: Path, found: Registration, fixed: RasterInfo, pixel_size: P
     placed_HW = map_on_grid(numbers_HW, found, size_px=(fixed.height, fixed.width))
     spec = RasterSpec(fixed.height, fixed.width, 3, pixel_size=pixel_size)
     with raster_writer(out, spec=spec) as target:
-        target.write(table[placed_HW], row=0)
+        for row in range(0, fixed.height, TILE_PX):
+            target.write(table[placed_HW[row : row + TILE_PX]], row=row)
 
 
 def _check_outputs(pair: Pair, outputs: Sequence[Path], *, overwrite: bool) -> None:

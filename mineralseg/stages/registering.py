@@ -31,6 +31,9 @@ from mineralseg.stages.file_pixels import at_file_pixels
 SEARCH_PX = 2_500_000
 """Most pixels of a view that features are looked for in."""
 
+NOT_TRIED = "not tried"
+"""Method of a registration that was refused before anything was looked for."""
+
 VALID_NAME = "valid.tif"
 """255 where every view of a sample has pixels, 0 elsewhere."""
 
@@ -85,7 +88,7 @@ def register_views(
     faults = _faults_of_views(views, reference)
     sound = {name: view for name, view in views.items() if name not in faults}
     refused = {
-        name: Registration("refused", faults[name if name in faults else reference], "none")
+        name: Registration("refused", faults[name if name in faults else reference], NOT_TRIED)
         for name in paths
         if name != reference and (name in faults or reference in faults)
     }
