@@ -52,6 +52,17 @@ TINY = {
     "inference.views": 1,
 }
 """What makes the shipped parameters train in a second."""
+REGISTER = {
+    "kind": "register",
+    "reference": "PPL",
+    "turned": "polars",
+    "max_rotation_deg": 5.0,
+    "max_scale_change": 0.05,
+    "max_residual_px": 2.0,
+    "min_score": 0.3,
+    "when_refused": "stop",
+}
+"""Views are measured, as in the shipped parameters."""
 
 
 def make_slides(folder: Path, *, samples: int = 6, size_px: int = SIZE_PX, seed: int = 3) -> None:

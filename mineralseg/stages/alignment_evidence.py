@@ -10,9 +10,9 @@ from typing import Any
 from mineralseg.config.data import AlignByRegistration, AlignSection
 from mineralseg.core.registration import Registration
 from mineralseg.core.slide import Slide
-from mineralseg.io.files import write_atomic, writing
+from mineralseg.io.files import write_atomic
 from mineralseg.io.raster_writer import write_png
-from mineralseg.stages.pages import render
+from mineralseg.stages.pages import copied_picture, render
 from mineralseg.stages.pictures import picture_of_views
 from mineralseg.stages.workspace import Workspace
 
@@ -64,7 +64,16 @@ def write_alignment_report(
         shutil.rmtree(folder)
     rows = sorted(
         (
-            _row(slide, view, row, _copied(workspace, slide.sample, view))
+            _row(
+                slide,
+                view,
+                row,
+                copied_picture(
+                    workspace.aligned / slide.sample / f"{view}.png",
+                    workspace.alignment,
+                    f"{slide.sample}_{view}.png",
+                ),
+            )
             for slide in slides
             for view, row in records[slide.sample]["views"].items()
         ),
@@ -82,18 +91,6 @@ def write_alignment_report(
 
 def _badness(row: AlignmentRow) -> float:
     return math.inf if row.residual_px is None else row.residual_px
-
-
-def _copied(workspace: Workspace, sample: str, view: str) -> str:
-    """Copy the picture of a view beside the page and return its name, empty when there is none."""
-    picture = workspace.aligned / sample / f"{view}.png"
-    if not picture.is_file():
-        return ""
-    name = f"{sample}_{view}.png"
-    with writing(workspace.alignment):
-        workspace.alignment.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, workspace.alignment / name)
-    return name
 
 
 def _row(slide: Slide, view: str, row: Mapping[str, Any], picture: str) -> AlignmentRow:

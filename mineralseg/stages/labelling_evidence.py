@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mineralseg.core.legend import Legend
 from mineralseg.core.registration import Registration
 from mineralseg.core.slide import Slide
-from mineralseg.io.files import write_atomic, writing
+from mineralseg.io.files import write_atomic
 from mineralseg.io.raster_writer import write_png
-from mineralseg.stages.pages import render
+from mineralseg.stages.pages import copied_picture, render
 from mineralseg.stages.pictures import picture_of_map
 from mineralseg.stages.workspace import Workspace
 
@@ -77,7 +77,14 @@ def write_labelling_report(
         shutil.rmtree(workspace.labelling)
     rows = sorted(
         (
-            _row(sample, record, legend, _copied(workspace, sample))
+            _row(
+                sample,
+                record,
+                legend,
+                copied_picture(
+                    workspace.labels / sample / _PICTURE_NAME, workspace.labelling, f"{sample}_map.png"
+                ),
+            )
             for sample, record in sorted(records.items())
         ),
         key=lambda row: (-_refused(row), -row.unmapped_percent, -row.void_percent),
@@ -89,17 +96,6 @@ def write_labelling_report(
 
 def _refused(row: LabellingRow) -> bool:
     return row.map is not None and row.map["verdict"] == "refused"
-
-
-def _copied(workspace: Workspace, sample: str) -> str:
-    picture = workspace.labels / sample / _PICTURE_NAME
-    if not picture.is_file():
-        return ""
-    name = f"{sample}_map.png"
-    with writing(workspace.labelling):
-        workspace.labelling.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, workspace.labelling / name)
-    return name
 
 
 def _row(sample: str, record: Mapping[str, Any], legend: Legend, picture: str) -> LabellingRow:

@@ -1,9 +1,13 @@
 """Pages that a stage writes: one look, no script, nothing loaded from elsewhere."""
 
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from mineralseg.io.files import writing
 
 
 def render(template: str, **values: Any) -> str:
@@ -18,6 +22,16 @@ def render(template: str, **values: Any) -> str:
     environment.filters["percent"] = _percent
     environment.filters["number"] = _number
     return environment.get_template(template).render(**values)
+
+
+def copied_picture(picture: Path, folder: Path, name: str) -> str:
+    """Copy a picture into the folder of a page and return its name there, empty when there is none."""
+    if not picture.is_file():
+        return ""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, folder / name)
+    return name
 
 
 def _percent(value: float) -> str:

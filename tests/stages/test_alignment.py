@@ -17,6 +17,7 @@ from mineralseg.stages.align import align_slides
 from mineralseg.stages.ingest import ingest_slides
 from mineralseg.stages.workspace import Workspace
 from tests.workspaces import (
+    REGISTER,
     change_params,
     copy_of,
     make_slides,
@@ -27,16 +28,6 @@ from tests.workspaces import (
 )
 
 SIZE_PX = 288
-REGISTER = {
-    "kind": "register",
-    "reference": "PPL",
-    "turned": "polars",
-    "max_rotation_deg": 5.0,
-    "max_scale_change": 0.05,
-    "max_residual_px": 2.0,
-    "min_score": 0.3,
-    "when_refused": "stop",
-}
 SAMPLES = ["S01a", "S01b", "S02a", "S02b", "S03a", "S03b"]
 
 

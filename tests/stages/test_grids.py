@@ -25,19 +25,9 @@ from mineralseg.stages.runs import NoRunBook
 from mineralseg.stages.scoring import Predictor
 from mineralseg.stages.train import train_model
 from mineralseg.stages.workspace import Workspace
-from tests.workspaces import change_params, make_slides, make_workspace, prepare, write_tiff
+from tests.workspaces import REGISTER, change_params, make_slides, make_workspace, prepare, write_tiff
 
 SIZE_PX = 288
-REGISTER = {
-    "kind": "register",
-    "reference": "PPL",
-    "turned": "polars",
-    "max_rotation_deg": 5.0,
-    "max_scale_change": 0.05,
-    "max_residual_px": 2.0,
-    "min_score": 0.3,
-    "when_refused": "stop",
-}
 ALIGN = AlignByRegistration.model_validate(REGISTER)
 GROUPS = ("S01a", "S03b")
 FILES = {"labels.tif", "confidence.tif", "overlay.png", "modal.csv", "modal.json", "run.json"}
