@@ -1,5 +1,6 @@
 """Places on an image and sizes on the rock."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +69,13 @@ def mirrored(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     period = max(2 * (length - 1), 1)
     folded = np.abs(places) % period
     return np.where(folded < length, folded, period - folded)
+
+
+def strips(size_px: tuple[int, int], *, rows: int) -> Iterator[Window]:
+    """Yield full-width windows of at most `rows` rows that cover an image (height, width), top to bottom."""
+    height, width = size_px
+    for row in range(0, height, rows):
+        yield Window(row, 0, min(rows, height - row), width)
 
 
 def tile_starts(length: int, tile: int, stride: int) -> list[int]:

@@ -181,8 +181,7 @@ def _in_map_pixels(
     """Return an image at one map pixel a pixel, where it is not void (0 or 1), and the 3x3 way back."""
     height, width = optical_HWC.shape[:2]
     size = (max(round(width / scale), 1), max(round(height / scale), 1))
-    offset = (scale - 1) / 2
-    onto_optical = np.array([[scale, 0, offset], [0, scale, offset], [0, 0, 1]])
+    onto_optical = Transform.reduction("optical", factor=scale).matrix
     sigma_px = 0.45 * np.sqrt(max(scale**2 - 1, 0))
 
     def resampled(plane_HW: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -267,8 +267,8 @@ def _rough(fixed_HW: Image, moving_HW: Image, prior: Prior) -> Iterator[Matrix]:
         placed[:2, 2] += shift
         peaks.append((float(response.max()) / max(float(response.std()), 1e-12), placed))
     peaks.sort(key=lambda peak: -peak[0])
-    shrink = _zoom(prior.scale / factor)
-    grow = np.linalg.inv(_zoom(1 / factor))
+    shrink = Transform.reduction("small", factor=prior.scale / factor).matrix
+    grow = np.linalg.inv(Transform.reduction("small", factor=1 / factor).matrix)
     for _, placed in peaks[:_ROUGH_PEAKS]:
         yield grow @ placed @ shrink
 
@@ -287,11 +287,6 @@ def _turned(image_HW: Image, turn: float) -> tuple[Image, Matrix]:
     linear = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, 1.0)
     linear[:, 2] += [(side - width) / 2, (side - height) / 2]
     return cv2.warpAffine(image_HW, linear, (side, side)), np.vstack([linear, [0, 0, 1]])
-
-
-def _zoom(factor: float) -> Matrix:
-    half = (factor - 1) / 2
-    return np.array([[factor, 0, half], [0, factor, half], [0, 0, 1]])
 
 
 def _overlap(matrix: Matrix, fixed: Features, moving: Features) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mineralseg.config.data import AlignByRegistration, AlignIdentity, AlignSection
 from mineralseg.config.params import Params
-from mineralseg.core.geometry import Window
+from mineralseg.core.geometry import strips
 from mineralseg.core.progress import Progress
 from mineralseg.core.slide import Slide
 from mineralseg.errors import Refused
@@ -98,9 +98,8 @@ def _copy_views(slide: Slide, raw: Path, folder: Path) -> Mapping[str, Any]:
             open_raster(raw / image.path) as source,
             raster_writer(folder / f"{name}.tif", spec=spec) as target,
         ):
-            for row in range(0, image.height, TILE_PX):
-                window = Window(row, 0, min(TILE_PX, image.height - row), image.width)
-                target.write(source.read(window), row=row)
+            for window in strips((image.height, image.width), rows=TILE_PX):
+                target.write(source.read(window), row=window.row)
     return {"views": {}}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mineralseg.config.data import AlignByRegistration, AlignIdentity, CoarseMap, OnGrid
 from mineralseg.config.params import Params
-from mineralseg.core.geometry import PixelSize, Window
+from mineralseg.core.geometry import PixelSize, strips
 from mineralseg.core.legend import histogram
 from mineralseg.core.slide import Illumination, ImageFile, Slide
 from mineralseg.core.split import SampleRow
@@ -169,8 +169,8 @@ def _image_file(path: Path, info: RasterInfo, root: Path) -> ImageFile:
 def _read_through(path: Path) -> RasterInfo:
     """Return size and bands of an image after decoding all of it, a strip at a time."""
     with open_raster(path) as raster:
-        for row in range(0, raster.height, _STRIP_PX):
-            raster.read(Window(row, 0, min(_STRIP_PX, raster.height - row), raster.width))
+        for window in strips((raster.height, raster.width), rows=_STRIP_PX):
+            raster.read(window)
         return RasterInfo(raster.height, raster.width, raster.bands, raster.pixel_size)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mineralseg.config.data import CoarseMap, OnGrid
 from mineralseg.config.params import Params
-from mineralseg.core.geometry import Window
+from mineralseg.core.geometry import strips
 from mineralseg.core.legend import IGNORE, Legend
 from mineralseg.core.progress import Progress
 from mineralseg.core.registration import Registration
@@ -111,9 +111,7 @@ def _work(slide: Slide, params: Params, masks: MaskReader, workspace: Workspace)
         "placement": placement.model_dump(mode="json", exclude={"when_refused"}),
         "mask": [label.sha256, label.pixel_um],
         "reference": slide.reference,
-        "landmarks": sha256_file(landmarks)
-        if isinstance(placement, CoarseMap) and landmarks.is_file()
-        else None,
+        "landmarks": sha256_file(landmarks) if marked else None,
         "aligned": {name: digest for name, digest in views.items() if name.endswith(of_views)},
         "pixel_size_um": slide.pixel_size.um,
     }
@@ -169,8 +167,7 @@ def _void_outside(indices_HW: NDArray[np.uint8], valid: Path) -> None:
     if not valid.is_file():
         return
     with open_raster(valid) as raster:
-        for row in range(0, raster.height, _STRIP_PX):
-            window = Window(row, 0, min(_STRIP_PX, raster.height - row), raster.width)
+        for window in strips((raster.height, raster.width), rows=_STRIP_PX):
             indices_HW[window.slices][raster.read(window)[..., 0] == 0] = IGNORE
 
 

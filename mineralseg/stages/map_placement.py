@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mineralseg.config.data import CoarseMap
-from mineralseg.core.geometry import Window
+from mineralseg.core.geometry import strips
 from mineralseg.core.legend import IGNORE
 from mineralseg.core.registration import Bend, Registration
 from mineralseg.imaging.map_registration import register_map
@@ -71,10 +71,8 @@ def map_on_grid(
     map_HW: NDArray[np.uint8], found: Registration, *, size_px: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Return class numbers (height, width) on the image's grid by nearest neighbour, 255 beyond the map."""
-    height, width = size_px
     placed_HW = np.full(size_px, IGNORE, np.uint8)
-    for row in range(0, height, _STRIP_PX):
-        window = Window(row, 0, min(_STRIP_PX, height - row), width)
+    for window in strips(size_px, rows=_STRIP_PX):
         codes, inside = resample_labels(map_HW, found.warp, window)
         placed_HW[window.slices] = np.where(inside, codes, np.uint8(IGNORE))
     return placed_HW

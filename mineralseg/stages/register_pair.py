@@ -17,16 +17,15 @@ from mineralseg.imaging.view_registration import Prior, register_view
 from mineralseg.io.files import writing
 from mineralseg.io.raster import RasterInfo, open_raster, probe
 from mineralseg.io.raster_writer import TILE_PX, RasterSpec, raster_writer, write_png
-from mineralseg.stages.file_pixels import at_file_pixels
 from mineralseg.stages.map_placement import map_on_grid, place_map
 from mineralseg.stages.marked_places import register_marked_places
 from mineralseg.stages.pictures import picture_of_map, picture_of_views
 from mineralseg.stages.registering import (
     NOT_TRIED,
     gated,
-    native,
     read_reduced,
     search_factor,
+    to_files,
     write_view_on_grid,
 )
 
@@ -121,11 +120,9 @@ def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterIn
             frames=(_MOVING, _FIXED),
         )
         return gated(marked, max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX, min_score=0.0)
-    views = {
-        _FIXED: read_reduced(pair.fixed, factor=search_factor(pair.fixed)),
-        _MOVING: read_reduced(pair.moving, factor=search_factor(pair.moving)),
-    }
-    for name, path in ((_FIXED, pair.fixed), (_MOVING, pair.moving)):
+    paths = {_FIXED: pair.fixed, _MOVING: pair.moving}
+    views = {name: read_reduced(path, factor=search_factor(path)) for name, path in paths.items()}
+    for name, path in paths.items():
         fault = fault_of_view(views[name].image_HWC)
         if fault:
             return Registration("refused", f"{path.name}: {fault}", NOT_TRIED)
@@ -141,12 +138,8 @@ def _view_on(pair: Pair, limits: PairLimits, fixed: RasterInfo, moving: RasterIn
         prior=prior,
         frames=(_MOVING, _FIXED),
     )
-    lifted = native(found, fixed=views[_FIXED], moving=views[_MOVING])
-    if max(view.factor for view in views.values()) > 1:
-        factor = views[_FIXED].factor / views[_MOVING].factor
-        lifted = at_file_pixels(lifted, pair.fixed, pair.moving, prior=prior.scaled(factor))
     return gated(
-        lifted,
+        to_files(found, views, paths, prior=prior),
         max_residual_px=limits.max_residual_px or _VIEW_RESIDUAL_PX,
         min_score=limits.min_score,
     )

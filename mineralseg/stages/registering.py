@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mineralseg.config.data import AlignByRegistration
-from mineralseg.core.geometry import PixelSize, Window
+from mineralseg.core.geometry import PixelSize, Window, strips
 from mineralseg.core.registration import Registration, Warp
 from mineralseg.core.slide import Illumination
 from mineralseg.core.transforms import Transform
@@ -53,11 +53,11 @@ class ReducedView:
 def read_reduced(path: Path, *, factor: int) -> ReducedView:
     """Return a view as means of blocks of `factor` pixels a side; the file is read a strip at a time."""
     with open_raster(path) as raster:
-        strips = [
+        means = [
             area_mean(raster.read(window), factor=factor)
-            for window in _strips((raster.height, raster.width), rows=factor * max(TILE_PX // factor, 1))
+            for window in strips((raster.height, raster.width), rows=factor * max(TILE_PX // factor, 1))
         ]
-    return ReducedView(np.concatenate(strips), factor)
+    return ReducedView(np.concatenate(means), factor)
 
 
 def search_factor(path: Path) -> int:
@@ -87,35 +87,45 @@ def register_views(
     views = {name: read_reduced(path, factor=search_factor(path)) for name, path in paths.items()}
     faults = _faults_of_views(views, reference)
     sound = {name: view for name, view in views.items() if name not in faults}
-    refused = {
+    results = {
         name: Registration("refused", faults[name if name in faults else reference], NOT_TRIED)
         for name in paths
         if name != reference and (name in faults or reference in faults)
     }
     if reference in faults or len(sound) < 2:
-        return refused
+        return results
     priors = {name: _prior(name, reference, align, pixel_um, views) for name in sound if name != reference}
     described = {name: describe(view.image_HWC) for name, view in sound.items()}
     found = register_series(described, reference=reference, priors=priors)
     for name, each in found.items():
-        fixed, moving = views[reference], views[name]
-        lifted = native(each, fixed=fixed, moving=moving)
-        if max(fixed.factor, moving.factor) > 1:
-            lifted = at_file_pixels(
-                lifted, paths[reference], paths[name], prior=priors[name].scaled(fixed.factor / moving.factor)
-            )
-        refused[name] = gated(lifted, max_residual_px=align.max_residual_px, min_score=align.min_score)
-    return refused
+        on_files = to_files(each, views, paths, prior=priors[name])
+        results[name] = gated(on_files, max_residual_px=align.max_residual_px, min_score=align.min_score)
+    return results
 
 
-def native(found: Registration, *, fixed: ReducedView, moving: ReducedView) -> Registration:
-    """Return a registration of reduced views as one of their files."""
+def to_files(
+    found: Registration, views: Mapping[str, ReducedView], paths: Mapping[str, Path], *, prior: Prior
+) -> Registration:
+    """Return a registration of reduced views as one of their files, fitted anew there if they were reduced.
+
+    Args:
+        found: its frames are names of views.
+        views: the reduced views by name.
+        paths: their files.
+        prior: what was known of the reduced views.
+    """
     if found.moving_to_fixed is None:
         return found
     of_moving, of_fixed = found.moving_to_fixed.source, found.moving_to_fixed.target
+    fixed, moving = views[of_fixed], views[of_moving]
     lifted = fixed.to_native(of_fixed) @ found.moving_to_fixed @ moving.to_native(of_moving).inverse()
     residual_px = None if found.residual_px is None else found.residual_px * fixed.factor
-    return replace(found, moving_to_fixed=lifted, residual_px=residual_px)
+    native = replace(found, moving_to_fixed=lifted, residual_px=residual_px)
+    if fixed.factor == moving.factor == 1:
+        return native
+    return at_file_pixels(
+        native, paths[of_fixed], paths[of_moving], prior=prior.scaled(fixed.factor / moving.factor)
+    )
 
 
 def gated(found: Registration, *, max_residual_px: float, min_score: float) -> Registration:
@@ -146,7 +156,7 @@ def write_on_grid(
     with open_raster(paths[reference]) as fixed:
         size_px, bands = (fixed.height, fixed.width), fixed.bands
         with raster_writer(folder / f"{reference}.tif", spec=_spec(size_px, bands, pixel_size)) as target:
-            for strip in _strips(size_px, rows=TILE_PX):
+            for strip in strips(size_px, rows=TILE_PX):
                 target.write(fixed.read(strip), row=strip.row)
     missing_px = dict.fromkeys(warps, 0)
     with scratch_folder(folder) as scratch, create_array(scratch / "missing.npy", size_px) as missing_HW:
@@ -157,7 +167,7 @@ def write_on_grid(
                 missing_HW[strip.slices] |= ~inside
                 missing_px[name] += int(np.count_nonzero(~inside))
         with raster_writer(folder / VALID_NAME, spec=_spec(size_px, 1, pixel_size)) as valid:
-            for strip in _strips(size_px, rows=TILE_PX):
+            for strip in strips(size_px, rows=TILE_PX):
                 missing = missing_HW[strip.slices] > 0
                 valid.write(np.where(missing, np.uint8(0), np.uint8(255)), row=strip.row)
     total_px = size_px[0] * size_px[1]
@@ -179,7 +189,7 @@ def _written_on_grid(
     with scratch_folder(out.absolute().parent) as scratch:
         source = _mapped(path, scratch / "view.npy")
         with raster_writer(out, spec=_spec(size_px, int(source.shape[2]), pixel_size)) as target:
-            for strip in _strips(size_px, rows=TILE_PX):
+            for strip in strips(size_px, rows=TILE_PX):
                 pixels, inside = resample_window(source, warp, strip)
                 target.write(pixels, row=strip.row)
                 yield strip, inside
@@ -238,12 +248,6 @@ def _mapped(path: Path, array: Path) -> NDArray[np.uint8]:
         open_raster(path) as raster,
         create_array(array, (raster.height, raster.width, raster.bands)) as pixels,
     ):
-        for window in _strips((raster.height, raster.width), rows=TILE_PX):
+        for window in strips((raster.height, raster.width), rows=TILE_PX):
             pixels[window.slices] = raster.read(window)
     return open_array(array)
-
-
-def _strips(size_px: tuple[int, int], *, rows: int) -> Iterator[Window]:
-    height, width = size_px
-    for row in range(0, height, rows):
-        yield Window(row, 0, min(rows, height - row), width)
